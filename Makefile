@@ -1,0 +1,40 @@
+# make demo   installs into .venv, indexes the Python language reference and searches it
+# make test   installs into .venv, runs all tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test campaign lint docs bench clean
+
+demo: $(STAMP)
+	@$(BIN)/python -m vecsearch.demo | $(BIN)/vecsearch add - --index python-reference
+	@for query in "how are exceptions caught" "repeat while a condition is true" "call a function with keyword arguments"; do \
+		echo; echo "\$$ vecsearch search \"$$query\" --index python-reference -k 2"; \
+		$(BIN)/vecsearch search "$$query" --index python-reference -k 2 || exit 1; \
+	done
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m "not campaign"
+
+campaign: $(STAMP)
+	$(BIN)/python -m pytest -m campaign
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(STAMP)
+	$(BIN)/python docs/refresh.py
+
+bench: $(STAMP)
+	$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
