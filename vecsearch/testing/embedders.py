@@ -1,0 +1,190 @@
+"""Checks of ``vecsearch.protocols.StaticEmbedder`` and ``ContextualEmbedder``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vecsearch.protocols import ContextualEmbedder, StaticEmbedder
+from vecsearch.testing import tokenizers
+from vecsearch.testing.contract import (
+    ConformanceError,
+    build,
+    call,
+    check_array,
+    check_in_threads,
+    shown,
+    unchanged,
+)
+from vecsearch.testing.texts import SAMPLE_TEXTS
+from vecsearch.types import Tokens
+
+__all__ = ["check_embedder"]
+
+# Any tokenizer's vocabulary may hold any of these.
+_ENTRIES = (
+    *(
+        "dog",
+        "the",
+        "ing",
+        "a",
+        "Straße",
+        "e\u0301",
+        "日",
+        "👩‍👩‍👧‍👦",
+        "שלום",
+        "zzqxjkv",
+        "<unk>",
+        "<0x0A>",
+        "\0",
+        " ",
+        "\n",
+    ),
+    *("...", "don't", "3.14", "antidisestablishmentarianism", "ab" * 100, "\u0378", ""),
+)
+
+Floats = npt.NDArray[np.float32]
+
+
+def check_embedder(cls: type[Any], /, *, tolerance: float = 1e-3, **config: Any) -> None:
+    """Check an embedder class, static or contextual.
+
+    Args:
+        cls: the class.
+        tolerance: how far a vector may move with its neighbours in the batch, as a share of the largest norm.
+        config: arguments for its constructor.
+
+    Raises:
+        ConformanceError: it breaks the contract.
+
+    What is checked: name, version, configuration and files; ``dim``; types, shapes and finiteness of rows or
+    vectors; unknown entries, empty texts and empty batches; that a row doesn't depend on its neighbours in the
+    batch, on earlier calls or on the thread; for a contextual embedder its tokenizer too.
+    """
+    embedder = build("embedder", cls, config)
+    subject = f"embedder {cls.__qualname__}"
+    is_static, is_contextual = isinstance(embedder, StaticEmbedder), isinstance(embedder, ContextualEmbedder)
+    if is_static == is_contextual:
+        raise ConformanceError(
+            subject,
+            "it is either static (dim, rows, vocabulary) or contextual (dim, tokenizer, embed)",
+            seen=f"it has {', '.join(n for n in _METHODS if hasattr(cls, n)) or 'none of them'}",
+            given=repr(cls),
+            advice="write all methods of one of the two protocols, and none of the other's own",
+        )
+    dim = call(f"{subject}.dim", "()", lambda: embedder.dim)
+    if not isinstance(dim, int) or dim < 1:
+        raise ConformanceError(
+            f"{subject}.dim", "it is an int ≥ 1", seen=shown(dim), given="()", advice="return the length of a row"
+        )
+    if isinstance(embedder, StaticEmbedder):
+        _check_static(subject, embedder, dim, tolerance)
+    else:
+        _check_contextual(subject, embedder, dim, tolerance)
+
+
+_METHODS = ("dim", "rows", "vocabulary", "tokenizer", "embed")
+
+
+def _check_static(subject: str, embedder: StaticEmbedder, dim: int, tolerance: float) -> None:
+    vocabulary = call(f"{subject}.vocabulary", "()", embedder.vocabulary)
+    tokenizers.check_vocabulary(f"{subject}.vocabulary", vocabulary)
+    where = f"{subject}.rows"
+    _rows(where, embedder, [], [], dim)
+    for entry in _ENTRIES:
+        for starts_word in (True, False):
+            _rows(where, embedder, [entry], [starts_word], dim)
+    entries = [entry for entry in _ENTRIES for _ in range(2)]
+    starts = [True, False] * len(_ENTRIES)
+    together = _rows(where, embedder, entries, starts, dim)
+    scale = float(np.linalg.norm(together, axis=1).max(initial=1e-6))
+    for number, (entry, starts_word) in enumerate(zip(entries, starts, strict=True)):
+        alone = _rows(where, embedder, [entry], [starts_word], dim)[0]
+        if np.abs(alone - together[number]).max() > tolerance * scale:
+            raise ConformanceError(
+                where,
+                "an entry's row depends on nothing but the entry: not on its neighbours, nor on earlier calls",
+                seen=f"{shown(alone)} alone, {shown(together[number])} in a batch of {len(entries)}",
+                given=f"entries=[{entry!r}], starts_word=[{starts_word}], and {shown(entries)}",
+                advice="compute each row from its own entry only",
+            )
+    own = list(vocabulary.entries[:1000])
+    if own and not _rows(where, embedder, own, vocabulary.starts_word[:1000].tolist(), dim).any():
+        raise ConformanceError(
+            where,
+            "the model's own entries have rows: zeros are for what is unknown",
+            seen=f"zeros for each of its first {len(own)} entries",
+            given=f"entries={shown(own)}",
+            advice="let vocabulary() return the entries as rows() looks them up",
+        )
+    halves = len(_ENTRIES)
+    check_in_threads(
+        where,
+        f"entries={shown(entries)}",
+        [
+            lambda: embedder.rows(entries[:halves], np.array(starts[:halves])),
+            lambda: embedder.rows(entries[halves:], np.array(starts[halves:])),
+        ],
+        lambda one, other: np.allclose(one, other, rtol=0, atol=tolerance * scale),
+    )
+
+
+def _rows(where: str, embedder: StaticEmbedder, entries: list[str], starts: Sequence[bool], dim: int) -> Floats:
+    given = f"entries={shown(entries)}, starts_word={shown(starts)}"
+    starts_word = np.array(starts, dtype=bool)
+    entries_before, starts_before = list(entries), starts_word.copy()
+    rows = call(where, given, embedder.rows, entries, starts_word)
+    unchanged(where, "entries", entries_before, entries, given)
+    unchanged(where, "starts_word", starts_before, starts_word, given)
+    check_array(where, "the result", rows, np.float32, (len(entries), dim), given)
+    return rows
+
+
+def _check_contextual(subject: str, embedder: ContextualEmbedder, dim: int, tolerance: float) -> None:
+    tokenizer = call(f"{subject}.tokenizer", "()", embedder.tokenizer)
+    tokenizers.check_instance(f"{subject}.tokenizer()", tokenizer)
+    where = f"{subject}.embed"
+    _embed(where, embedder, tokenizer, [], dim)
+    alone = [_embed(where, embedder, tokenizer, [text], dim) for text in SAMPLE_TEXTS]
+    together = np.split(
+        _embed(where, embedder, tokenizer, list(SAMPLE_TEXTS), dim),
+        np.cumsum([len(vectors) for vectors in alone])[:-1],
+    )
+    scale = max(float(np.linalg.norm(vectors, axis=1).max(initial=1e-6)) for vectors in alone)
+    for text, one, among in zip(SAMPLE_TEXTS, alone, together, strict=True):
+        if len(one) and np.abs(one - among).max() > tolerance * scale:
+            raise ConformanceError(
+                where,
+                "a text's vectors never depend on its neighbours in the batch, nor on earlier calls",
+                seen=f"{shown(one[0])} alone, {shown(among[0])} in a batch of {len(SAMPLE_TEXTS)} (first token)",
+                given=f"texts=[{shown(text)}], and the sample texts",
+                advice="mask padding; embed texts of one length together, or one by one where numbers are quantised "
+                "by batch",
+            )
+
+    def run(texts: Sequence[str]) -> Floats:
+        return embedder.embed(texts, tokenizer.tokenize(texts))
+
+    check_in_threads(
+        where,
+        "the sample texts",
+        [lambda: run(SAMPLE_TEXTS[:20]), lambda: run(SAMPLE_TEXTS[20:30])],
+        lambda one, other: np.allclose(one, other, rtol=0, atol=tolerance * scale),
+    )
+
+
+def _embed(where: str, embedder: ContextualEmbedder, tokenizer: Any, texts: list[str], dim: int) -> Floats:
+    given = f"texts={shown(texts)}"
+    tokens: Tokens = tokenizer.tokenize(texts)
+    offsets, spans = tokens.offsets.copy(), tokens.spans.copy()
+    ids = None if tokens.ids is None else tokens.ids.copy()
+    vectors = call(where, given, embedder.embed, texts, tokens)
+    unchanged(where, "tokens.offsets", offsets, tokens.offsets, given)
+    unchanged(where, "tokens.spans", spans, tokens.spans, given)
+    if ids is not None:
+        unchanged(where, "tokens.ids", ids, tokens.ids, given)
+    check_array(where, "the result, one vector a token,", vectors, np.float32, (tokens.n_tokens, dim), given)
+    return vectors
