@@ -1,0 +1,20 @@
+"""Hooks of vecsearch_wordllama: nothing is imported before a hook is called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from vecsearch import hookimpl
+
+if TYPE_CHECKING:
+    from vecsearch import Embedder
+
+
+@hookimpl
+def vecsearch_register_embedders() -> Sequence[type[Embedder]]:
+    """Register wordllama and matrix."""
+    from vecsearch_wordllama.matrix import MatrixEmbedder
+    from vecsearch_wordllama.wordllama import WordLlamaEmbedder
+
+    return [MatrixEmbedder, WordLlamaEmbedder]
