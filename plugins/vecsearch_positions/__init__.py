@@ -1,0 +1,1 @@
+"""Positional encoders: none, sinusoidal, learned, relative, rotary."""
