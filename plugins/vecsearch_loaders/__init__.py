@@ -1,0 +1,1 @@
+"""Loaders: plain text, Markdown, reStructuredText, source code, HTML, JSONL, CSV, PDF."""
