@@ -1,0 +1,460 @@
+"""A pipeline: one tokenizer, one embedder and one positional encoder, and the identity that an index records of them.
+
+Its parts are called here and nowhere else, each call guarded (see ``guarding``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecsearch.checksums import sha256_of
+from vecsearch.errors import PluginError, UsageError, VectorsError
+from vecsearch.guarding import GuardedScorer, call, checked_floats, checked_tokens, checked_vocabulary
+from vecsearch.protocols import (
+    AligningEncoder,
+    ContextualEmbedder,
+    Embedder,
+    Plugin,
+    PositionalEncoder,
+    Scorer,
+    StaticEmbedder,
+    Tokenizer,
+)
+from vecsearch.types import Tokens, Vocabulary
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from vecsearch.plugins import Registry
+    from vecsearch.stores.protocol import TokenBatch
+    from vecsearch.types import Bools, Floats, Ids, Offsets
+
+__all__ = ["Embedded", "GivenVectors", "Pipeline", "RowTable", "load_pipeline", "parse_spec", "split_rows"]
+
+DEFAULT_MAX_TOKENS = 256
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Texts as position-aware vectors.
+
+    Attributes:
+        vectors: float32 ``(n_tokens, dim)``, rows of unit length or zero.
+        weights: float32 ``(n_tokens,)``, norms of the embedder's rows.
+        offsets: int64 ``(n_texts + 1,)``.
+        tokens: what the tokenizer gave.
+    """
+
+    vectors: Floats
+    weights: Floats
+    offsets: Offsets
+    tokens: Tokens
+
+
+class Pipeline:
+    """Turns text into position-aware token vectors. Frozen; threads may share it.
+
+    Args:
+        tokenizer: None to take the one that a contextual embedder brings.
+        embedder: static or contextual.
+        encoder: the positional encoder.
+        max_tokens: longest passage, in tokens.
+
+    Raises:
+        UsageError: the three do not fit together, or ``max_tokens`` is below 8.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer | None,
+        embedder: Embedder | None,
+        encoder: PositionalEncoder,
+        *,
+        max_tokens: int = DEFAULT_MAX_TOKENS,
+    ) -> None:
+        if max_tokens < 8:
+            raise UsageError(f"passages of {max_tokens} tokens are too short; max_tokens must be 8 or more")
+        self.embedder = embedder
+        self.encoder = encoder
+        self.max_tokens = max_tokens
+        if isinstance(embedder, ContextualEmbedder):
+            own = embedder.tokenizer()
+            if tokenizer is not None and _identity(tokenizer) != _identity(own):
+                raise UsageError(
+                    f"embedder {embedder.name!r} works with its own tokenizer {own.name!r} only, "
+                    f"not with {tokenizer.name!r}; leave the tokenizer out"
+                )
+            tokenizer = own
+        elif embedder is not None and tokenizer is None:
+            raise UsageError(f"embedder {embedder.name!r} needs a tokenizer")
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def from_names(
+        cls,
+        tokenizer: str | None = None,
+        embedder: str = "wordllama",
+        encoder: str = "relative",
+        *,
+        max_tokens: int = DEFAULT_MAX_TOKENS,
+        registry: Registry | None = None,
+    ) -> Pipeline:
+        """Build a pipeline from the names of installed plugins.
+
+        Args:
+            tokenizer: name, or ``"name:key=value,key=value"`` (see ``parse_spec``); ``"word"`` by default.
+            embedder, encoder: likewise.
+            max_tokens: longest passage, in tokens.
+            registry: where plugins are looked up; by default all that are installed.
+
+        Raises:
+            PluginNotFoundError: no plugin has such a name.
+            UsageError: a plugin refuses its configuration.
+        """
+        registry = registry or _registry()
+        embedding = registry.create("embedder", *parse_spec(embedder))
+        contextual = isinstance(embedding, ContextualEmbedder)
+        if tokenizer is None and not contextual:
+            tokenizer = "word"
+        return cls(
+            None if tokenizer is None else registry.create("tokenizer", *parse_spec(tokenizer)),
+            embedding,
+            registry.create("encoder", *parse_spec(encoder)),
+            max_tokens=max_tokens,
+        )
+
+    @cached_property
+    def dim(self) -> int:
+        """Length of a vector."""
+        assert self.embedder is not None
+        return int(self.embedder.dim)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether vectors come from the caller instead of from text."""
+        return self.embedder is None
+
+    @property
+    def is_static(self) -> bool:
+        """Whether a token's row follows from its id alone."""
+        return isinstance(self.embedder, StaticEmbedder)
+
+    @cached_property
+    def closed_vocabulary(self) -> Vocabulary | None:
+        """The tokenizer's vocabulary, None where it is open or there is no tokenizer."""
+        if self.tokenizer is None:
+            return None
+        return checked_vocabulary(call(self.tokenizer, "tokenizer", "vocabulary"), self.tokenizer)
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What an index records: name, version, configuration and file hashes of each part. JSON-ready."""
+        return {
+            "tokenizer": _identity(self.tokenizer),
+            "embedder": _identity(self.embedder) if self.embedder else {"name": "given", "config": {"dim": self.dim}},
+            "encoder": _identity(self.encoder),
+            "max_tokens": self.max_tokens,
+        }
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What ``load_pipeline`` builds the same pipeline from. JSON-ready; holds paths, unlike ``identity``."""
+
+        def of(plugin: Plugin | None) -> dict[str, Any] | None:
+            return None if plugin is None else {"name": plugin.name, "config": dict(plugin.config)}
+
+        return {
+            "tokenizer": None if isinstance(self.embedder, ContextualEmbedder) else of(self.tokenizer),
+            "embedder": of(self.embedder),
+            "encoder": of(self.encoder),
+            "max_tokens": self.max_tokens,
+            "dim": self.dim if self.is_given else None,
+        }
+
+    def tokenize(self, texts: Sequence[str]) -> Tokens:
+        """Split texts into tokens, checked against the contract of ``protocols.Tokenizer``.
+
+        Raises:
+            UsageError: the pipeline takes vectors, not text.
+            PluginError: the tokenizer raised, or broke its contract.
+        """
+        if self.tokenizer is None:
+            raise UsageError("this index holds given vectors and cannot read text; search it with vectors=")
+        tokens = call(self.tokenizer, "tokenizer", "tokenize", texts)
+        return checked_tokens(tokens, texts, self.tokenizer, self.closed_vocabulary)
+
+    def rows(self, texts: Sequence[str], tokens: Tokens) -> Floats:
+        """Return the embedder's own vectors of tokenized texts, float32 ``(n_tokens, dim)``, before any position."""
+        if isinstance(self.embedder, ContextualEmbedder):
+            rows = call(self.embedder, "embedder", "embed", texts, tokens)
+            return checked_floats(rows, (tokens.n_tokens, self.dim), self.embedder, "embedder", "embed")
+        entries, starts_word, inverse = self._entries(tokens)
+        return self.entry_rows(entries, starts_word)[inverse]
+
+    def entry_rows(self, entries: Sequence[str], starts_word: Bools) -> Floats:
+        """Return the rows of vocabulary entries from a static embedder, checked; float32 ``(n, dim)``."""
+        assert isinstance(self.embedder, StaticEmbedder)
+        rows = call(self.embedder, "embedder", "rows", entries, starts_word)
+        return checked_floats(rows, (len(entries), self.dim), self.embedder, "embedder", "rows")
+
+    def encode_rows(self, units: Floats, weights: Floats, offsets: Offsets) -> Floats:
+        """Apply the positional encoder to a flat batch, checked; float32 ``(n_tokens, dim)``."""
+        encoded = call(self.encoder, "positional encoder", "encode", units, weights, offsets)
+        vectors = checked_floats(encoded, units.shape, self.encoder, "positional encoder", "encode")
+        # the rounding bound of exact scoring rests on it
+        lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+        if lengths.max(initial=0) > 1.001:
+            raise VectorsError(
+                f"positional encoder {self.encoder.name!r}: encode() returned rows of length {lengths.max():g}, "
+                f"first at row {int(np.argmax(lengths > 1.001))}; they must have length 1, or be zero",
+                plugin=self.encoder.name,
+                kind="positional encoder",
+            )
+        return vectors
+
+    def align(self, query: Floats, passage: Floats) -> Floats:
+        """Return the similarities of every alignment from an aligning encoder, checked; see ``AligningEncoder``."""
+        aligned = call(self.encoder, "positional encoder", "align", query, passage)
+        n_alignments = max(1, len(aligned)) if isinstance(aligned, np.ndarray) and aligned.ndim else 1
+        return checked_floats(aligned, (n_alignments, len(query)), self.encoder, "positional encoder", "align")
+
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        """Return texts as position-aware vectors, with their tokens. Needs no index.
+
+        Raises:
+            PluginError: a plugin raised, or broke its contract.
+        """
+        tokens = self.tokenize(texts)
+        units, weights = split_rows(self.rows(texts, tokens))
+        return Embedded(self.encode_rows(units, weights, tokens.offsets), weights, tokens.offsets, tokens)
+
+    def encode(self, texts: Sequence[str]) -> tuple[Floats, Floats, Offsets]:
+        """Return vectors, weights and offsets of texts; see ``Embedded``."""
+        embedded = self.embed(texts)
+        return embedded.vectors, embedded.weights, embedded.offsets
+
+    def similarity(self, a: str, b: str) -> float:
+        """Return how alike two texts are, word order included, in [−1, 1]; symmetric.
+
+        ½ [Σ w_i max_j⟨a_i, b_j⟩ / Σ w_i + Σ w_j max_i⟨a_i, b_j⟩ / Σ w_j], w the norms of the embedder's rows.
+        0 where a text has no token with a weight. No collection is needed: there is no idf in it.
+        """
+        return float(self.similarities([(a, b)])[0])
+
+    def similarities(self, pairs: Sequence[tuple[str, str]]) -> Floats:
+        """Return ``similarity`` of each pair of texts: float32 ``(n_pairs,)``, many at once."""
+        results = np.zeros(len(pairs), np.float32)
+        for begin in range(0, len(pairs), 256):
+            some = pairs[begin : begin + 256]
+            embedded = self.embed([text for pair in some for text in pair])
+            bounds = embedded.offsets.tolist()
+            for number in range(len(some)):
+                first, middle, last = bounds[2 * number : 2 * number + 3]
+                results[begin + number] = self._similarity(embedded, slice(first, middle), slice(middle, last))
+        return results
+
+    def _similarity(self, embedded: Embedded, a: slice, b: slice) -> float:
+        total_a, total_b = embedded.weights[a].sum(), embedded.weights[b].sum()
+        if total_a == 0 or total_b == 0:
+            return 0.0
+        if isinstance(self.encoder, AligningEncoder):
+            forward = self.align(embedded.vectors[a], embedded.vectors[b]) @ embedded.weights[a]
+            backward = self.align(embedded.vectors[b], embedded.vectors[a]) @ embedded.weights[b]
+            return float(forward.max() / total_a + backward.max() / total_b) / 2
+        similarities = embedded.vectors[a] @ embedded.vectors[b].T
+        forward = similarities.max(axis=1) @ embedded.weights[a]
+        backward = similarities.max(axis=0) @ embedded.weights[b]
+        return float(forward / total_a + backward / total_b) / 2
+
+    def _entries(self, tokens: Tokens) -> tuple[Sequence[str], Bools, Ids]:
+        """Return the different entries of some tokens, whether they start words, and which entry each token is."""
+        if tokens.entries is not None:
+            numbers = {entry: number for number, entry in enumerate(dict.fromkeys(tokens.entries))}
+            inverse = np.fromiter(map(numbers.__getitem__, tokens.entries), np.int32, len(tokens.entries))
+            return list(numbers), np.ones(len(numbers), bool), inverse
+        assert self.closed_vocabulary is not None
+        assert tokens.ids is not None
+        ids, inverse_ids = np.unique(tokens.ids, return_inverse=True)
+        entries = [self.closed_vocabulary.entries[number] for number in ids.tolist()]
+        return entries, self.closed_vocabulary.starts_word[ids], inverse_ids.astype(np.int32)
+
+
+class GivenVectors(Pipeline):
+    """A pipeline for vectors that the caller brings, from any model and any kind of thing.
+
+    Args:
+        dim: length of a vector.
+        encoder: positional encoder by name (see ``parse_spec``) or object; ``"none"`` by default.
+        registry: where plugins are looked up.
+    """
+
+    def __init__(
+        self, dim: int, encoder: str | PositionalEncoder = "none", *, registry: Registry | None = None
+    ) -> None:
+        if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
+            raise UsageError(f"dim is {dim!r}; it must be a whole number of 1 or more", dim=dim)
+        if isinstance(encoder, str):
+            built: PositionalEncoder = (registry or _registry()).create("encoder", *parse_spec(encoder))
+        else:
+            built = encoder
+        super().__init__(None, None, built)
+        self.__dict__["dim"] = dim
+
+
+class RowTable:
+    """The rows of a growing set of token ids, each computed once; split into directions and norms.
+
+    Args:
+        pipeline: static, with an open or a closed vocabulary.
+        words_of: the words that have given ids, for an open vocabulary.
+    """
+
+    def __init__(self, pipeline: Pipeline, words_of: Callable[[npt.NDArray[np.signedinteger]], list[str]]) -> None:
+        self._pipeline = pipeline
+        self._words_of = words_of
+        self._lock = Lock()
+        self._units: Floats = np.zeros((0, pipeline.dim), np.float32)
+        self._norms: Floats = np.zeros(0, np.float32)
+        self._has_row: Bools = np.zeros(0, bool)
+
+    def take(self, ids: Ids) -> tuple[Floats, Floats]:
+        """Return unit rows float32 ``(n, dim)`` and norms float32 ``(n,)`` of token ids int32 ``(n,)`` ≥ 0."""
+        with self._lock:
+            if len(ids):
+                self._grow(int(ids.max()) + 1)
+                missing = np.unique(ids[~self._has_row[ids]])
+                for begin in range(0, len(missing), 1 << 14):
+                    self._fill(missing[begin : begin + (1 << 14)])
+            return self._units[ids], self._norms[ids]
+
+    def _grow(self, n: int) -> None:
+        if n <= len(self._norms):
+            return
+        size = max(n, 2 * len(self._norms), 1024)
+        # subtle: pages of np.zeros cost nothing until they are written, so a reader with one large id stays small
+        units = np.zeros((size, self._pipeline.dim), np.float32)
+        filled = np.flatnonzero(self._has_row)
+        units[filled] = self._units[filled]
+        self._units = units
+        self._norms = np.concatenate([self._norms, np.zeros(size - len(self._norms), np.float32)])
+        self._has_row = np.concatenate([self._has_row, np.zeros(size - len(self._has_row), bool)])
+
+    def _fill(self, ids: npt.NDArray[np.signedinteger]) -> None:
+        closed = self._pipeline.closed_vocabulary
+        if closed is None:
+            entries: Sequence[str] = self._words_of(ids)
+            starts_word = np.ones(len(ids), bool)
+        else:
+            entries = [closed.entries[number] for number in ids.tolist()]
+            starts_word = closed.starts_word[ids]
+        self._units[ids], self._norms[ids] = split_rows(self._pipeline.entry_rows(entries, starts_word))
+        self._has_row[ids] = True
+
+
+def split_rows(rows: Floats) -> tuple[Floats, Floats]:
+    """Split rows into directions of unit length and norms; a row shorter than 1e-12 becomes zero with norm 0.
+
+    Example:
+        >>> split_rows(np.array([[3, 4], [0, 0]], np.float32))
+        (array([[0.6, 0.8],
+               [0. , 0. ]], dtype=float32), array([5., 0.], dtype=float32))
+    """
+    norms = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+    norms[norms < 1e-12] = 0
+    divisors = np.where(norms > 0, norms, 1)[:, None]
+    units = (rows / divisors).astype(np.float32)
+    units[norms == 0] = 0
+    return units, norms.astype(np.float32)
+
+
+def positioned(pipeline: Pipeline, table: RowTable | None, batch: TokenBatch) -> Floats:
+    """Return the position-aware vectors of a batch as a store keeps it."""
+    if batch.rows is not None:
+        units, weights = split_rows(batch.rows)
+    else:
+        assert table is not None
+        units, weights = table.take(batch.ids)
+    return pipeline.encode_rows(units, weights, batch.offsets)
+
+
+def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
+    """Parse ``"name"`` or ``"name:key=value,key=value"``; a value is JSON where it parses as JSON, else text.
+
+    Example:
+        >>> parse_spec("relative:order=0.5,decay=0.75")
+        ('relative', {'order': 0.5, 'decay': 0.75})
+        >>> parse_spec("subword:path=my,tokenizer.json")
+        Traceback (most recent call last):
+        vecsearch.errors.UsageError: 'tokenizer.json' in 'subword:path=my,tokenizer.json' is not key=value
+
+    Raises:
+        UsageError: a part is not ``key=value``.
+    """
+    name, _, rest = spec.partition(":")
+    config: dict[str, Any] = {}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{part!r} in {spec!r} is not key=value")
+        try:
+            config[key] = json.loads(value)
+        except ValueError:
+            config[key] = value
+    return name, config
+
+
+def load_pipeline(configuration: Mapping[str, Any], registry: Registry | None = None) -> Pipeline:
+    """Build the pipeline that an index was made with from what ``Pipeline.configuration`` gave.
+
+    Raises:
+        PluginNotFoundError: a plugin is no longer installed.
+        LoadError: one of its files is gone.
+    """
+    registry = registry or _registry()
+
+    def build(kind: str) -> Any:
+        part = configuration[kind]
+        return None if part is None else registry.create(kind, part["name"], part["config"])
+
+    if configuration["embedder"] is None:
+        return GivenVectors(configuration["dim"], build("encoder"))
+    return Pipeline(build("tokenizer"), build("embedder"), build("encoder"), max_tokens=configuration["max_tokens"])
+
+
+def _registry() -> Registry:
+    from vecsearch.plugins import Registry
+
+    return Registry()
+
+
+def _identity(plugin: Plugin | None) -> dict[str, Any] | None:
+    if plugin is None:
+        return None
+    files = dict(plugin.files)
+    try:
+        hashes = {key: sha256_of(path) for key, path in sorted(files.items())}
+    except OSError as error:
+        raise PluginError(
+            f"{plugin.name!r} needs the file {error.filename!r}, which cannot be read: {error.strerror}",
+            plugin=plugin.name,
+        ) from error
+    config = {key: value for key, value in sorted(plugin.config.items()) if key not in files}
+    identity: dict[str, Any] = {"name": plugin.name, "version": plugin.version, "config": config, "files": hashes}
+    # a configuration that JSON cannot hold would be found out only when the index is opened again
+    return dict(json.loads(json.dumps(identity)))
+
+
+def build_scorer(spec: str, registry: Registry | None = None) -> Scorer:
+    """Return a scorer, guarded, by name or ``"name:key=value"``.
+
+    Raises:
+        PluginNotFoundError: no plugin has such a scorer.
+    """
+    return GuardedScorer((registry or _registry()).create("scorer", *parse_spec(spec)))

@@ -1,0 +1,367 @@
+"""From documents to what a store keeps: checked, cut into passages, tokenized, embedded, encoded.
+
+Texts are tokenized in pieces of about a million characters and vectors are made in blocks, so that one huge document
+needs little more memory than its text and its token ids.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecsearch import scoring
+from vecsearch.errors import DocumentError, VectorsError
+from vecsearch.guarding import LARGEST, unusable_row
+from vecsearch.pipeline import Pipeline, RowTable, positioned
+from vecsearch.splitting import cut, line_starts
+from vecsearch.stores.protocol import PreparedDocument, PreparedPassage, Store, TokenBatch
+from vecsearch.types import Document, Tokens
+
+if TYPE_CHECKING:
+    from vecsearch.types import Floats, Ids, Offsets, Spans
+
+__all__ = ["Preparation", "checked", "content_hash", "embedded_text"]
+
+PIECE_CHARACTERS = 1_000_000
+"""About how much text is tokenized at a time."""
+ENCODE_TOKENS = 1 << 16
+"""About how many tokens are encoded at a time: 64 MiB of vectors of 256 dimensions, and one segment."""
+
+
+def checked(document: Document, pipeline: Pipeline) -> Document:
+    """Return the document if it can be stored as it is.
+
+    Raises:
+        DocumentError: id, text, title, metadata or sections are not what ``Document`` says.
+        VectorsError: its vectors are missing, unwanted, of a wrong shape or type, or not finite.
+    """
+    if not isinstance(document, Document):
+        raise DocumentError(f"expected a vecsearch.Document, got {type(document).__name__}")
+    name = repr(document.id)[:80]
+    if not isinstance(document.id, str) or not document.id:
+        raise DocumentError(f"a document's id must be a text of at least one character, not {name}", id=document.id)
+    for field in ("id", "title", "text"):
+        value = getattr(document, field)
+        if not isinstance(value, str):
+            raise DocumentError(f"document {name}: {field} must be text, not {type(value).__name__}", id=document.id)
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise DocumentError(
+                f"document {name}: {field} has a lone surrogate at character {error.start}, which is no Unicode text; "
+                f"decode its source with errors='replace', or leave it out",
+                id=document.id,
+            ) from error
+    try:
+        _check_json(document.metadata)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DocumentError(f"document {name}: its metadata is not JSON: {error}", id=document.id) from error
+    if not _are_sections(document.sections, len(document.text)):
+        raise DocumentError(
+            f"document {name}: sections must be offsets within its text, from 0 to {len(document.text)}, that rise",
+            id=document.id,
+        )
+    if pipeline.is_given:
+        _check_vectors(document, pipeline.dim)
+    elif document.vectors is not None or document.token_ids is not None:
+        raise VectorsError(
+            f"document {name} brings vectors, but this index makes its own from text; create an index with "
+            f"pipeline=GivenVectors(dim=…) for them",
+            id=document.id,
+        )
+    return document
+
+
+def _check_json(metadata: Any) -> None:
+    metadata = dict(metadata)
+    text = json.dumps(metadata, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("it has a lone surrogate") from None
+    if json.loads(text) != metadata:
+        raise ValueError("it would come back as something else; keys must be text, and lists be lists, not tuples")
+
+
+def _are_sections(sections: Any, n_characters: int) -> bool:
+    try:
+        offsets = np.asarray(sections)
+    except ValueError:  # lists of different lengths
+        return False
+    if offsets.shape == (0,):
+        return True
+    if offsets.ndim != 1 or offsets.dtype.kind not in "iu":
+        return False
+    return bool(offsets[0] >= 0 and offsets[-1] <= n_characters and np.all(offsets[:-1] <= offsets[1:]))
+
+
+def _check_vectors(document: Document, dim: int) -> None:
+    name = repr(document.id)[:80]
+    vectors, ids = document.vectors, document.token_ids
+    if vectors is None:
+        raise VectorsError(
+            f"document {name} has no vectors; this index needs float32 (n_tokens, {dim})", id=document.id
+        )
+    check_given(vectors, ids, dim, f"document {name}")
+
+
+def check_given(vectors: Any, ids: Any, dim: int, owner: str, *, lowest: int = 0) -> None:
+    """Check vectors that a caller brings, and their ids, where there are any.
+
+    Raises:
+        VectorsError: not float32 ``(n_tokens ≥ 1, dim)`` and finite, or ids not int ``(n_tokens,)`` ≥ ``lowest``.
+    """
+    if not isinstance(vectors, np.ndarray) or vectors.dtype != np.float32:
+        kind = vectors.dtype if isinstance(vectors, np.ndarray) else type(vectors).__name__
+        raise VectorsError(f"{owner}: vectors are {kind}; give a NumPy array, .astype(numpy.float32)")
+    if vectors.ndim != 2 or vectors.shape[1] != dim or not len(vectors):
+        raise VectorsError(f"{owner}: vectors have shape {vectors.shape}; this index needs (n_tokens ≥ 1, {dim})")
+    if (row := unusable_row(vectors)) is not None:
+        raise VectorsError(f"{owner}: vectors hold NaN, infinity or numbers beyond {LARGEST:g}, first in row {row}")
+    if ids is None:
+        return
+    if not isinstance(ids, np.ndarray) or ids.dtype.kind not in "iu" or ids.shape != (len(vectors),):
+        found = f"{ids.dtype} {ids.shape}" if isinstance(ids, np.ndarray) else type(ids).__name__
+        raise VectorsError(
+            f"{owner}: token_ids are {found}; give an array of whole numbers of shape ({len(vectors)},), one a vector"
+        )
+    highest = np.iinfo(np.int32).max
+    if ids.min() < lowest or ids.max() > highest:
+        wrong = ids.min() if ids.min() < lowest else ids.max()
+        raise VectorsError(f"{owner}: token_ids hold {wrong}; they must be from {lowest} to {highest}")
+
+
+def content_hash(document: Document) -> bytes:
+    """Return 16 bytes that change whenever anything of the document changes."""
+    header = json.dumps([document.title, dict(document.metadata), list(map(int, document.sections))], sort_keys=True)
+    hashed = hashlib.blake2b(digest_size=16)
+    for part in (header.encode(), document.text.encode()):
+        hashed.update(b"%d:" % len(part))
+        hashed.update(part)
+    if document.vectors is not None:
+        hashed.update(np.ascontiguousarray(document.vectors).tobytes())
+        if document.token_ids is not None:
+            hashed.update(b"ids")
+            hashed.update(document.token_ids.astype(np.int64).tobytes())
+    return hashed.digest()
+
+
+def embedded_text(pipeline: Pipeline, title: str, text: str, ordinal: int) -> tuple[str, int]:
+    """Return the text that stands for a passage in the vectors, and at which of its characters the passage begins.
+
+    The first passage of a document carries the title before it, at most half a passage long.
+    """
+    if ordinal or not title:
+        return text, 0
+    spans = pipeline.tokenize([title]).spans
+    most = pipeline.max_tokens // 2
+    prefix = (title if len(spans) <= most else title[: int(spans[most - 1, 1])]) + "\n"
+    return prefix + text, len(prefix)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Documents ready for a store.
+
+    Attributes:
+        documents: in the order given.
+        keys, tokens: of token sequences that the store does not have yet.
+        vectors: of those, in blocks made when read; see ``stores.protocol.Batch``.
+        n_tokens: of all documents.
+    """
+
+    documents: list[PreparedDocument]
+    keys: list[bytes]
+    tokens: TokenBatch
+    vectors: Iterator[tuple[int, Floats]]
+    n_tokens: int
+
+
+class Preparation:
+    """Prepares documents for one store.
+
+    Args:
+        pipeline: of the index.
+        table: rows of token ids, for a static pipeline.
+        store: gives ids to words and knows which token sequences it has.
+    """
+
+    def __init__(self, pipeline: Pipeline, table: RowTable | None, store: Store) -> None:
+        self._pipeline = pipeline
+        self._table = table
+        self._store = store
+
+    def prepare(self, documents: Sequence[tuple[Document, tuple[str, str] | None, bytes]]) -> Prepared:
+        """Prepare checked documents, each with the file it belongs to and its ``content_hash``.
+
+        Raises:
+            PluginError: a plugin raised, or broke its contract.
+        """
+        if self._pipeline.is_given:
+            cuts = [[(document.text, 0)] for document, _, _ in documents]
+            texts: list[str] = []
+            tokens = self._given(documents)
+        else:
+            cuts = [self._cut(document) for document, _, _ in documents]
+            texts = [
+                embedded_text(self._pipeline, document.title, text, ordinal)[0]
+                for (document, _, _), passages in zip(documents, cuts, strict=True)
+                for ordinal, (text, _) in enumerate(passages)
+            ]
+            tokens = TokenBatch(*self._tokenize(texts))
+        keys = _keys(tokens)
+        new = self._new(keys)
+        passage_keys: Iterator[bytes | None] = iter(keys)
+        prepared = [
+            PreparedDocument(
+                id=document.id,
+                title=document.title,
+                metadata=json.dumps(dict(document.metadata), ensure_ascii=False, sort_keys=True),
+                content_hash=hashed,
+                n_characters=len(document.text),
+                passages=_passages(document.text, passages, passage_keys),
+                file=file,
+            )
+            for (document, file, hashed), passages in zip(documents, cuts, strict=True)
+        ]
+        batch = self._batch(tokens, texts, new)
+        new_keys = [key for number in new if (key := keys[number]) is not None]
+        return Prepared(prepared, new_keys, batch, self._vectors(batch), int(tokens.offsets[-1]))
+
+    def _cut(self, document: Document) -> list[tuple[str, int]]:
+        """Return the passages of a document with their first characters; together they are its text."""
+        text = document.text
+        if not text:
+            return [("", 0)] if document.title else []
+        room = self._pipeline.max_tokens
+        if document.title:
+            n_title = self._pipeline.tokenize([document.title]).n_tokens
+            room -= min(n_title, room // 2)
+        # a token has a character at least
+        bounds = [0, len(text)] if len(text) <= room else self._bounds(text, document.sections, room)
+        return [(text[begin:end], begin) for begin, end in itertools.pairwise(bounds)]
+
+    def _bounds(self, text: str, sections: Sequence[int], room: int) -> list[int]:
+        spans = self._spans(text)
+        if len(spans) <= room:
+            return [0, len(text)]
+        bounds: list[int] = cut(text, spans, max_tokens=room, sections=sections).tolist()
+        # subtle: a subword tokenizer may cut a passage on its own into a few tokens more than it had in its text
+        while self._pipeline.closed_vocabulary is not None:
+            pieces = [text[begin:end] for begin, end in itertools.pairwise(bounds)]
+            counts = np.concatenate([np.diff(tokens.offsets) for tokens in self._tokenized(pieces)])
+            long = np.flatnonzero(counts > room).tolist()
+            finer = []
+            for number in long:
+                spans = self._pipeline.tokenize([pieces[number]]).spans
+                finer += [bounds[number] + int(place) for place in cut(pieces[number], spans, max_tokens=room)[1:-1]]
+            if not finer:
+                break
+            bounds = sorted({*bounds, *finer})
+        return bounds
+
+    def _spans(self, text: str) -> Spans:
+        """Return the token spans of a long text, tokenized in pieces that end at white space where there is any."""
+        parts, begin = [np.zeros((0, 2), np.int32)], 0
+        while begin < len(text):
+            end = min(begin + PIECE_CHARACTERS, len(text))
+            if end < len(text):
+                space = max(text.rfind(" ", begin, end), text.rfind("\n", begin, end))
+                end = space + 1 if space > begin else end
+            parts.append(self._pipeline.tokenize([text[begin:end]]).spans + np.int32(begin))
+            begin = end
+        return np.concatenate(parts)
+
+    def _tokenized(self, texts: Sequence[str]) -> Iterator[Tokens]:
+        begin = size = 0
+        for number, text in enumerate(texts):
+            if size + len(text) > PIECE_CHARACTERS and number > begin:
+                yield self._pipeline.tokenize(texts[begin:number])
+                begin, size = number, 0
+            size += len(text)
+        yield self._pipeline.tokenize(texts[begin:])
+
+    def _tokenize(self, texts: Sequence[str]) -> tuple[Offsets, Ids]:
+        ids, lengths = [np.zeros(0, np.int32)], [np.zeros(1, np.int64)]
+        for tokens in self._tokenized(texts):
+            ids.append(self._store.intern(tokens.entries) if tokens.entries is not None else _required(tokens.ids))
+            lengths.append(np.diff(tokens.offsets))
+        return np.cumsum(np.concatenate(lengths)), np.concatenate(ids)
+
+    def _given(self, documents: Sequence[tuple[Document, object, object]]) -> TokenBatch:
+        offsets = np.zeros(len(documents) + 1, np.int64)
+        rows = [_required(document.vectors) for document, _, _ in documents]
+        np.cumsum([len(part) for part in rows], out=offsets[1:])
+        ids = [
+            np.full(len(part), -1, np.int32) if document.token_ids is None else document.token_ids.astype(np.int32)
+            for part, (document, _, _) in zip(rows, documents, strict=True)
+        ]
+        return TokenBatch(offsets, np.concatenate(ids), np.concatenate(rows))
+
+    def _new(self, keys: Sequence[bytes | None]) -> list[int]:
+        """Return the first place of each key that neither the store nor an earlier place of the batch has."""
+        first: dict[bytes, int] = {}
+        for number, key in enumerate(keys):
+            if key is not None:
+                first.setdefault(key, number)
+        known = self._store.known(list(first))
+        return [number for key, number in first.items() if key not in known]
+
+    def _batch(self, tokens: TokenBatch, texts: Sequence[str], new: Sequence[int]) -> TokenBatch:
+        numbers = np.array(new, np.int64)
+        lengths = np.diff(tokens.offsets)[numbers]
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        wanted = np.repeat(tokens.offsets[:-1][numbers] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        rows = None if tokens.rows is None else tokens.rows[wanted]
+        if rows is None and not self._pipeline.is_static:
+            chosen = [texts[number] for number in new]
+            parts = [np.zeros((0, self._pipeline.dim), np.float32)]
+            begin = 0
+            for some in self._tokenized(chosen):
+                end = begin + len(some.offsets) - 1
+                parts.append(self._pipeline.rows(chosen[begin:end], some))
+                begin = end
+            rows = np.concatenate(parts)
+        return TokenBatch(offsets, tokens.ids[wanted], rows)
+
+    def _vectors(self, batch: TokenBatch) -> Iterator[tuple[int, Floats]]:
+        for first, last in scoring.blocks(batch.offsets, ENCODE_TOKENS):
+            begin, end = int(batch.offsets[first]), int(batch.offsets[last])
+            rows = None if batch.rows is None else batch.rows[begin:end]
+            block = TokenBatch(batch.offsets[first : last + 1] - begin, batch.ids[begin:end], rows)
+            yield last - first, positioned(self._pipeline, self._table, block)
+
+
+def _passages(text: str, passages: Sequence[tuple[str, int]], keys: Iterator[bytes | None]) -> list[PreparedPassage]:
+    starts = line_starts(text)
+    lines = np.searchsorted(starts, [start for _, start in passages], side="right")
+    return [
+        PreparedPassage(passage, start, int(line), next(keys))
+        for (passage, start), line in zip(passages, lines, strict=True)
+    ]
+
+
+def _keys(tokens: TokenBatch) -> list[bytes | None]:
+    """Return the key of each token sequence; None for a passage without tokens."""
+    keys: list[bytes | None] = []
+    bounds = tokens.offsets.tolist()
+    for begin, end in itertools.pairwise(bounds):
+        if begin == end:
+            keys.append(None)
+            continue
+        hashed = hashlib.blake2b(tokens.ids[begin:end].tobytes(), digest_size=16)
+        if tokens.rows is not None:
+            hashed.update(tokens.rows[begin:end].tobytes())
+        keys.append(hashed.digest())
+    return keys
+
+
+def _required(value: Any) -> Any:
+    assert value is not None
+    return value
