@@ -1,0 +1,390 @@
+"""The embedded store: one folder with a SQLite database, which is the truth, and FAISS segments made from it.
+
+The COMMIT of one SQLite transaction is the commit point of everything. A segment is on disk, synced, before the
+transaction that names it begins; a segment that no commit names is removed by the next writer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sqlite_utils import Database
+
+from vecsearch.errors import IndexClosedError, IndexDamagedError, IndexLockedError, IndexReadOnlyError
+from vecsearch.stores import reading, verification, writing
+from vecsearch.stores.protocol import Batch, Capabilities, Encode, StoredDocument
+from vecsearch.stores.reading import EmbeddedSnapshot, chunks, counter, generation_of, marks, segment_records
+from vecsearch.stores.schema import DATABASE_NAME, connect, translated
+from vecsearch.stores.segments import SegmentRecord, load_segment, write_segment
+from vecsearch.stores.views import Part, View, fresh_part, segment_part
+from vecsearch.types import FileRecord
+
+if TYPE_CHECKING:
+    from vecsearch.types import Floats, Ids
+
+__all__ = ["SEGMENT_TOKENS", "EmbeddedStore"]
+
+SEGMENT_TOKENS = 50_000
+"""From so many fresh tokens on, a commit writes a segment."""
+FLUSH_TOKENS = 10_000
+"""From so many fresh tokens on, ``flush`` writes a segment; fewer are encoded faster than a segment is opened."""
+_LOCK_NAME = "writer.lock"
+
+
+class EmbeddedStore:
+    """Implements ``stores.protocol.Store`` in a folder.
+
+    Args:
+        folder: of an index that ``stores.creation.create`` has made.
+        encode: computes position-aware vectors of passages from what is stored of them.
+        dim: length of a vector.
+        read_only: refuse to write.
+    """
+
+    capabilities = Capabilities(durable=True, exact=True, concurrent_readers=True)
+
+    def __init__(self, folder: Path, encode: Encode, dim: int, *, read_only: bool = False) -> None:
+        self.folder = folder
+        self.read_only = read_only
+        self._encode = encode
+        self._dim = dim
+        self._lending = threading.Lock()
+        self._idle: list[Database] = []
+        self._closed = False
+        self._guard = threading.Lock()
+        self._views: dict[int, View] = {}
+        self._mapped: dict[str, Floats] = {}
+        self._fresh: dict[int, Floats] = {}
+        self._writing = threading.RLock()
+        self._writer: writing.Writer | None = None
+        self._lock: Any = None
+        self._may_have_strays = True
+
+    # reading
+
+    @contextlib.contextmanager
+    def snapshot(self, *, vectors: bool = True) -> Iterator[EmbeddedSnapshot]:
+        with self._reading() as db:
+            view = self._view(db) if vectors else None
+            yield EmbeddedSnapshot(db, view, self.folder, self._dim)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Database]:
+        """Lend a connection that sees one commit, and that no other thread uses or closes meanwhile."""
+        with translated(self.folder):
+            with self._lending:
+                self._check_open()
+                db = self._idle.pop() if self._idle else None
+            if db is None:
+                db = connect(self.folder / DATABASE_NAME, read_only=self.read_only or not _is_writable(self.folder))
+            try:
+                db.execute("BEGIN")
+                yield db
+            finally:
+                if db.conn.in_transaction:
+                    db.execute("ROLLBACK")
+                with self._lending:
+                    if not self._closed:
+                        self._idle.append(db)
+                    else:
+                        db.conn.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise IndexClosedError(f"index {self.folder} is closed", path=str(self.folder))
+
+    def _view(self, db: Database) -> View:
+        while True:
+            generation = generation_of(db)
+            with self._guard:
+                view = self._views.get(generation)
+                if view is not None:
+                    return view
+                try:
+                    view = self._build_view(db, generation)
+                except IndexDamagedError:
+                    # a compaction may have removed a segment that this transaction still names: look again
+                    db.execute("ROLLBACK")
+                    db.execute("BEGIN")
+                    if generation_of(db) == generation:
+                        raise
+                    continue
+                newest = sorted(self._views)[-1:]
+                self._views = {generation: view} | {number: self._views[number] for number in newest}
+                return view
+
+    def _build_view(self, db: Database, generation: int) -> View:
+        rows = db.execute(
+            "SELECT embedded_no, n_tokens, coalesce(segment_no, -1), coalesce(row_start, 0) FROM embedded "
+            "ORDER BY segment_no, row_start, embedded_no"
+        ).fetchall()
+        table = np.array(rows, np.int64).reshape(-1, 4)
+        records = dict(segment_records(db))
+        parts: list[Part] = []
+        mapped: dict[str, Floats] = {}
+        for segment_no in np.unique(table[:, 2]).tolist():
+            numbers, lengths, _, starts = table[table[:, 2] == segment_no].T
+            if segment_no == -1:
+                parts.append(self._fresh_part(db, np.ascontiguousarray(numbers)))
+                continue
+            record = records[segment_no]
+            vectors = self._mapped.get(record.file)
+            if vectors is None:
+                vectors = load_segment(self.folder, record)
+            mapped[record.file] = vectors
+            try:
+                parts.append(segment_part(vectors, numbers, starts, lengths))
+            except ValueError as error:
+                raise reading.damaged_row(self.folder, f"the table of what is in segment {record.file}") from error
+        self._mapped = mapped
+        return View(generation, parts)
+
+    def _fresh_part(self, db: Database, numbers: np.ndarray) -> Part:
+        # invariant: numbers of embedded passages are never reused, so what was encoded once stays right
+        missing = [number for number in numbers.tolist() if number not in self._fresh]
+        if missing:
+            tokens = reading.read_tokens(db, missing, self._dim, self.folder)
+            vectors = self._encode(tokens)
+            pieces = np.split(vectors, tokens.offsets[1:-1])
+            self._fresh.update(zip(missing, pieces, strict=True))
+        self._fresh = {number: self._fresh[number] for number in numbers.tolist()}
+        return fresh_part(self._fresh, numbers, self._dim)
+
+    def words(self, ids: Ids) -> list[str]:
+        wanted = set(ids.tolist())
+        writer = self._writer
+        found = {} if writer is None else dict(writer.staged_words(ids))
+        with self._reading() as db:
+            for chunk in chunks(wanted.difference(found)):
+                found.update(reading.read_words(db, self.folder, chunk))
+        if lacking := wanted.difference(found):
+            raise reading.damaged_row(self.folder, f"the vocabulary, which lacks {len(lacking)} words,")
+        return [found[number] for number in ids.tolist()]
+
+    def records(self, doc_ids: Sequence[str]) -> dict[str, StoredDocument]:
+        with self._reading() as db:
+            return reading.read_records(db, doc_ids, self.folder)
+
+    def known(self, keys: Sequence[bytes]) -> set[bytes]:
+        with self._reading() as db:
+            return {
+                key
+                for chunk in chunks(keys)
+                for (key,) in db.execute(
+                    f"SELECT key FROM embedded WHERE key IN ({marks(chunk)})",  # noqa: S608 - only marks
+                    chunk,
+                )
+            }
+
+    def files(self, root: str) -> dict[str, FileRecord]:
+        with self._reading() as db:
+            return {
+                row[1]: FileRecord(*row)
+                for row in db.execute(
+                    "SELECT root, path, size, mtime_ns, sha256 FROM files WHERE root = ? AND size >= 0", [root]
+                )
+            }
+
+    def file_documents(self, root: str, paths: Iterable[str]) -> list[str]:
+        with self._reading() as db:
+            return [
+                doc_id
+                for path in paths
+                for (doc_id,) in db.execute(
+                    "SELECT doc_id FROM documents JOIN files USING (file_no) WHERE root = ? AND path = ?", [root, path]
+                )
+            ]
+
+    def vocabulary(self, limit: int | None) -> list[tuple[int, str, int]]:
+        with self._reading() as db:
+            return list(
+                db.execute(
+                    "SELECT token_id, word, document_frequency FROM words JOIN token_statistics USING (token_id) "
+                    "ORDER BY document_frequency DESC, token_id LIMIT ?",
+                    [-1 if limit is None else limit],
+                )
+            )
+
+    def info(self) -> dict[str, Any]:
+        with self._reading() as db:
+            segments = [record for _, record in segment_records(db)]
+            database = sum(
+                path.stat().st_size
+                for suffix in ("", "-wal", "-shm")
+                if (path := self.folder / (DATABASE_NAME + suffix)).exists()
+            )
+            (fresh,) = db.execute("SELECT coalesce(sum(n_tokens), 0) FROM embedded WHERE segment_no IS NULL").fetchone()
+            return {
+                "generation": generation_of(db),
+                **{name: counter(db, name) for name in ("n_documents", "n_passages", "n_tokens")},
+                "n_embedded_passages": db.execute("SELECT count(*) FROM embedded").fetchone()[0],
+                "n_words": db.execute("SELECT count(*) FROM words").fetchone()[0],
+                "n_segments": len(segments),
+                "n_fresh_tokens": fresh,
+                "bytes": {"database": database, "segments": sum(record.size for record in segments)},
+            }
+
+    def manifest(self) -> dict[str, str]:
+        """Return the manifest: format version, identity, configuration and origin of the index."""
+        with self._reading() as db:
+            return dict(db.execute("SELECT key, value FROM manifest"))
+
+    def verify(self) -> list[str]:
+        with self._reading() as db:
+            return list(verification.damages(db, self.folder, self._dim))
+
+    # writing
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        with self._exclusive():
+            yield
+
+    def intern(self, words: Sequence[str]) -> Ids:
+        with self._exclusive() as writer:
+            return writer.intern(words)
+
+    def write(self, batch: Batch) -> int:
+        with self._exclusive() as writer:
+            is_large = batch.tokens.offsets[-1] >= SEGMENT_TOKENS
+            segments = []
+            for n_passages, vectors in batch.vectors:
+                # a small batch is encoded too, so that a plugin's error stops it before it is stored
+                if is_large:
+                    segments.append((write_segment(self.folder, vectors, _sync_folder), n_passages))
+            n_deleted = writer.commit(batch, segments)
+            if not is_large and writer.n_fresh_tokens() >= SEGMENT_TOKENS:
+                self._consolidate(writer)
+            return n_deleted
+
+    def touch_files(self, records: Iterable[FileRecord]) -> None:
+        with self._exclusive() as writer:
+            writer.touch_files(records)
+
+    def remove_files(self, root: str, paths: Iterable[str]) -> int:
+        with self._exclusive() as writer:
+            return writer.remove_files(root, list(paths))
+
+    def flush(self) -> None:
+        with self._exclusive() as writer:
+            if writer.n_fresh_tokens() >= FLUSH_TOKENS:
+                self._consolidate(writer)
+
+    def compact(self) -> None:
+        with self._exclusive() as writer:
+            # everything is encoded again from the tokens, so this also mends a missing or damaged segment
+            old = [record.file for _, record in segment_records(writer.db)]
+            numbers = [row[0] for row in writer.db.execute("SELECT embedded_no FROM embedded ORDER BY embedded_no")]
+            written = list(self._segments_of(writer, numbers))
+            writer.repoint(written, drop_others=True)
+            kept = {record.file for record, _, _ in written}
+            for file in old:
+                if file not in kept:
+                    (self.folder / file).unlink(missing_ok=True)
+
+    def _consolidate(self, writer: writing.Writer) -> None:
+        writer.repoint(list(self._segments_of(writer, writer.fresh_numbers())), drop_others=False)
+
+    def _segments_of(
+        self, writer: writing.Writer, numbers: list[int]
+    ) -> Iterator[tuple[SegmentRecord, list[int], list[int]]]:
+        """Write segments of at most about ``SEGMENT_TOKENS`` tokens; yield each with its passages and their rows."""
+        begin = 0
+        while begin < len(numbers):
+            some: list[int] = []
+            n_tokens = 0
+            lengths = writer.lengths(numbers[begin : begin + SEGMENT_TOKENS])
+            while begin < len(numbers) and n_tokens < SEGMENT_TOKENS:
+                some.append(numbers[begin])
+                n_tokens += lengths[numbers[begin]]
+                begin += 1
+            tokens = reading.read_tokens(writer.db, some, self._dim, self.folder)
+            record = write_segment(self.folder, self._encode(tokens), _sync_folder)
+            yield record, some, tokens.offsets[:-1].tolist()
+
+    @contextlib.contextmanager
+    def _exclusive(self) -> Iterator[writing.Writer]:
+        """Hold the writer of this index; the first use takes the lock file and clears what a dead writer left."""
+        with self._writing, translated(self.folder):
+            self._check_open()
+            if self.read_only:
+                raise IndexReadOnlyError(f"index {self.folder} was opened read-only", path=str(self.folder))
+            if self._writer is None:
+                self._lock = lock_folder(self.folder)
+                try:
+                    self._writer = writing.Writer(connect(self.folder / DATABASE_NAME), self.folder, self._dim)
+                except BaseException:
+                    self._lock.release()
+                    raise
+            if self._may_have_strays:
+                self._remove_strays(self._writer.db)
+                self._may_have_strays = False
+            try:
+                yield self._writer
+            except BaseException:
+                # a segment of a commit that did not come about; removed before the next one, not while it is used
+                self._may_have_strays = True
+                raise
+
+    def _remove_strays(self, db: Database) -> None:
+        named = {record.file for _, record in segment_records(db)}
+        for path in self.folder.iterdir():
+            if path.suffix == ".tmp" or (path.suffix == ".segment" and path.name not in named):
+                path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        with self._writing, self._guard:
+            if self._writer is not None:
+                self._writer.db.conn.close()
+                self._writer = None
+            with self._lending:
+                # connections that are lent are closed by those who return them
+                self._closed = True
+                for db in self._idle:
+                    db.conn.close()
+                self._idle.clear()
+            self._views.clear()
+            self._mapped.clear()
+            self._fresh.clear()
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
+
+
+def lock_folder(folder: Path) -> Any:
+    """Take the writer's lock of an index folder; the system frees it when the process ends, however it ends.
+
+    Raises:
+        IndexLockedError: somebody else holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / _LOCK_NAME, timeout=0, is_singleton=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise IndexLockedError(
+            f"index {folder} is being written by another process or another Index object; "
+            f"wait until it is closed, or stop it",
+            path=str(folder),
+        ) from error
+    return lock
+
+
+def _is_writable(folder: Path) -> bool:
+    # subtle: even to read, SQLite makes files beside a database that it may write
+    return os.access(folder / DATABASE_NAME, os.W_OK) and os.access(folder, os.W_OK)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,307 @@
+"""A second store, in memory only: no folder, no durability, the same answers.
+
+It shows what a store must do in the fewest words, keeps the seam honest by passing the same contract suite as the
+embedded store, and serves collections that live no longer than their process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecsearch import scoring
+from vecsearch.errors import IndexClosedError
+from vecsearch.protocols import Scorer
+from vecsearch.stores.protocol import (
+    Batch,
+    Capabilities,
+    Encode,
+    PassagePlace,
+    PreparedDocument,
+    StoredDocument,
+    StoredPassage,
+    TokenBatch,
+)
+from vecsearch.types import DocumentSummary, FileRecord
+
+if TYPE_CHECKING:
+    from vecsearch.stores.protocol import Numbers
+    from vecsearch.types import Floats, Ids, Offsets
+
+__all__ = ["MemoryStore"]
+
+
+@dataclass(frozen=True)
+class _Sequence:
+    """One embedded passage."""
+
+    ids: Ids
+    rows: Floats | None
+    vectors: Floats
+
+
+@dataclass(frozen=True)
+class _State:
+    """One commit; a write makes a new one, so that a snapshot simply keeps the old."""
+
+    dim: int
+    generation: int = 0
+    documents: dict[str, PreparedDocument] = field(default_factory=dict)
+    sequences: dict[int, _Sequence] = field(default_factory=dict)
+    numbers: dict[bytes, int] = field(default_factory=dict)
+    files: dict[tuple[str, str], FileRecord] = field(default_factory=dict)
+
+    @cached_property
+    def frequencies(self) -> Counter[int]:
+        """In how many passages each token id occurs."""
+        counts: Counter[int] = Counter()
+        for document in self.documents.values():
+            for key in _keys(document):
+                counts.update({number for number in self.sequences[self.numbers[key]].ids.tolist() if number >= 0})
+        return counts
+
+    @cached_property
+    def part(self) -> tuple[Floats, Offsets, Numbers]:
+        """All vectors, as ``scoring.best`` takes them."""
+        numbers = np.array(list(self.sequences), np.int64)
+        return *_joined(self.sequences.values(), self.dim), numbers
+
+
+class MemoryStore:
+    """Implements ``stores.protocol.Store`` in dictionaries.
+
+    Args:
+        encode: computes position-aware vectors of passages.
+        dim: length of a vector.
+    """
+
+    capabilities = Capabilities(durable=False, exact=True, concurrent_readers=False)
+
+    def __init__(self, encode: Encode, dim: int) -> None:
+        self._encode = encode
+        self._dim = dim
+        self._writing = threading.RLock()
+        self._state: _State | None = _State(dim)
+        self._words: list[str] = []
+        self._ids: dict[str, int] = {}
+        self._next_number = 0
+
+    @property
+    def _last(self) -> _State:
+        if self._state is None:
+            raise IndexClosedError("this index in memory is closed")
+        return self._state
+
+    def _check_open(self) -> None:
+        _ = self._last
+
+    @contextlib.contextmanager
+    def snapshot(self, *, vectors: bool = True) -> Iterator[_MemorySnapshot]:  # noqa: ARG002 (they are there)
+        yield _MemorySnapshot(self._last, self._ids)
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        with self._writing:
+            yield
+
+    def intern(self, words: Sequence[str]) -> Ids:
+        with self._writing:
+            for word in words:
+                if self._ids.setdefault(word, len(self._words)) == len(self._words):
+                    self._words.append(word)
+            return np.array([self._ids[word] for word in words], np.int32)
+
+    def words(self, ids: Ids) -> list[str]:
+        return [self._words[number] for number in ids.tolist()]
+
+    def known(self, keys: Sequence[bytes]) -> set[bytes]:
+        return set(keys) & set(self._last.numbers)
+
+    def records(self, doc_ids: Sequence[str]) -> dict[str, StoredDocument]:
+        found = self._last.documents
+        return {doc_id: _record(found[doc_id]) for doc_id in doc_ids if doc_id in found}
+
+    def write(self, batch: Batch) -> int:
+        with self._writing:
+            last = self._last
+            vectors = np.concatenate([np.zeros((0, self._dim), np.float32), *(block for _, block in batch.vectors)])
+            numbers, sequences = dict(last.numbers), dict(last.sequences)
+            bounds = batch.tokens.offsets.tolist()
+            for key, begin, end in zip(batch.keys, bounds[:-1], bounds[1:], strict=True):
+                rows = None if batch.tokens.rows is None else batch.tokens.rows[begin:end]
+                numbers[key] = self._next_number
+                sequences[self._next_number] = _Sequence(batch.tokens.ids[begin:end], rows, vectors[begin:end])
+                self._next_number += 1
+            documents = dict(last.documents)
+            n_deleted = sum(documents.pop(doc_id, None) is not None for doc_id in batch.deleted)
+            documents |= {document.id: document for document in batch.documents}
+            documents |= {doc_id: replace(documents[doc_id], file=file) for doc_id, file in batch.moved}
+            files = last.files | {(record.root, record.path): record for record in batch.done}
+            self._replace(documents, sequences, numbers, files)
+            return n_deleted
+
+    def _replace(
+        self,
+        documents: dict[str, PreparedDocument],
+        sequences: dict[int, _Sequence],
+        numbers: dict[bytes, int],
+        files: dict[tuple[str, str], FileRecord],
+    ) -> None:
+        live = {passage.key for document in documents.values() for passage in document.passages}
+        numbers = {key: number for key, number in numbers.items() if key in live}
+        sequences = {number: sequences[number] for number in numbers.values()}
+        self._state = _State(self._dim, self._last.generation + 1, documents, sequences, numbers, files)
+
+    def files(self, root: str) -> dict[str, FileRecord]:
+        return {path: record for (top, path), record in self._last.files.items() if top == root}
+
+    def file_documents(self, root: str, paths: Iterable[str]) -> list[str]:
+        wanted = {(root, path) for path in paths}
+        return [document.id for document in self._last.documents.values() if document.file in wanted]
+
+    def touch_files(self, records: Iterable[FileRecord]) -> None:
+        with self._writing:
+            last = self._last
+            files = last.files | {(record.root, record.path): record for record in records}
+            self._replace(last.documents, last.sequences, last.numbers, files)
+
+    def remove_files(self, root: str, paths: Iterable[str]) -> int:
+        with self._writing:
+            last, gone = self._last, {(root, path) for path in paths}
+            documents = {doc_id: document for doc_id, document in last.documents.items() if document.file not in gone}
+            files = {file: record for file, record in last.files.items() if file not in gone}
+            self._replace(documents, last.sequences, last.numbers, files)
+            return len(last.documents) - len(documents)
+
+    def vocabulary(self, limit: int | None) -> list[tuple[int, str, int]]:
+        frequencies = self._last.frequencies
+        used = sorted((-frequency, number) for number, frequency in frequencies.items() if number < len(self._words))
+        return [(number, self._words[number], -frequency) for frequency, number in used[:limit]]
+
+    def flush(self) -> None:
+        """Do nothing: a write is searched as fast as it will ever be."""
+        self._check_open()
+
+    def compact(self) -> None:
+        """Do nothing: a write drops what deletes leave."""
+        self._check_open()
+
+    def verify(self) -> list[str]:
+        self._check_open()
+        return []
+
+    def info(self) -> dict[str, Any]:
+        last = self._last
+        passages = [key for document in last.documents.values() for key in _keys(document)]
+        return {
+            "generation": last.generation,
+            "n_documents": len(last.documents),
+            "n_passages": len(passages),
+            "n_tokens": sum(len(last.sequences[last.numbers[key]].ids) for key in passages),
+            "n_embedded_passages": len(last.sequences),
+            "n_words": len(self._words),
+            "n_segments": 0,
+            "n_fresh_tokens": sum(len(sequence.ids) for sequence in last.sequences.values()),
+            "bytes": {"database": 0, "segments": 0},
+        }
+
+    def close(self) -> None:
+        self._state = None
+
+
+class _MemorySnapshot:
+    def __init__(self, state: _State, ids: dict[str, int]) -> None:
+        self._state = state
+        self._ids = ids
+        self.generation = state.generation
+        self.n_passages = sum(len(_keys(document)) for document in state.documents.values())
+
+    def document_frequencies(self, ids: Ids) -> Numbers:
+        frequencies = self._state.frequencies
+        return np.array([frequencies[number] for number in ids.tolist()], np.int64)
+
+    def lookup(self, words: Sequence[str]) -> Ids:
+        return np.array([self._ids.get(word, -1) for word in words], np.int32)
+
+    def candidates(self, query: Floats, weights: Floats, scorer: Scorer, n: int) -> Numbers:
+        return scoring.best([self._state.part], query, weights, scorer, n)
+
+    def vectors(self, embedded: Numbers) -> tuple[Floats, Offsets]:
+        return _joined([self._state.sequences[number] for number in embedded.tolist()], self._state.dim)
+
+    def places(self, embedded: Numbers) -> list[PassagePlace]:
+        wanted = set(embedded.tolist())
+        return [
+            PassagePlace(self._state.numbers[passage.key], document.id, ordinal)
+            for document in self._state.documents.values()
+            for ordinal, passage in enumerate(document.passages)
+            if passage.key is not None and self._state.numbers[passage.key] in wanted
+        ]
+
+    def passage(self, doc_id: str, ordinal: int) -> StoredPassage:
+        document = self._state.documents[doc_id]
+        passage = document.passages[ordinal]
+        return StoredPassage(
+            doc_id, ordinal, passage.text, passage.start, passage.line, document.title, document.metadata, document.file
+        )
+
+    def document(self, doc_id: str) -> StoredDocument | None:
+        document = self._state.documents.get(doc_id)
+        if document is None:
+            return None
+        sequences = [self._state.sequences[self._state.numbers[key]] for key in _keys(document)]
+        rows = [sequence.rows for sequence in sequences if sequence.rows is not None]
+        tokens = TokenBatch(
+            _offsets([sequence.ids for sequence in sequences]),
+            np.concatenate([np.zeros(0, np.int32), *(sequence.ids for sequence in sequences)]),
+            np.concatenate(rows) if rows else None,
+        )
+        text = "".join(passage.text for passage in document.passages)
+        return replace(_record(document), text=text, tokens=tokens)
+
+    def summaries(self, prefix: str, after: str | None, limit: int) -> list[DocumentSummary]:
+        chosen = sorted(
+            doc_id
+            for doc_id in self._state.documents
+            if doc_id.startswith(prefix) and (after is None or doc_id > after)
+        )
+        return [self._summary(self._state.documents[doc_id]) for doc_id in chosen[:limit]]
+
+    def _summary(self, document: PreparedDocument) -> DocumentSummary:
+        return DocumentSummary(
+            id=document.id,
+            title=document.title,
+            n_passages=len(document.passages),
+            n_tokens=sum(len(self._state.sequences[self._state.numbers[key]].ids) for key in _keys(document)),
+            n_characters=document.n_characters,
+            path=None if document.file is None else str(Path(*document.file)),
+            metadata=json.loads(document.metadata),
+        )
+
+
+def _keys(document: PreparedDocument) -> list[bytes]:
+    return [passage.key for passage in document.passages if passage.key is not None]
+
+
+def _record(document: PreparedDocument) -> StoredDocument:
+    return StoredDocument(
+        document.id, document.title, document.metadata, document.content_hash, document.n_characters, document.file
+    )
+
+
+def _joined(sequences: Iterable[_Sequence], dim: int) -> tuple[Floats, Offsets]:
+    pieces = [sequence.vectors for sequence in sequences]
+    return np.concatenate([np.zeros((0, dim), np.float32), *pieces]), _offsets(pieces)
+
+
+def _offsets(pieces: Sequence[Any]) -> Offsets:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum([len(piece) for piece in pieces], dtype=np.int64)])

@@ -1,0 +1,291 @@
+"""Reading one commit of the embedded store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from sqlite_utils import Database
+
+from vecsearch import scoring
+from vecsearch.errors import IndexDamagedError
+from vecsearch.protocols import Scorer
+from vecsearch.stores.protocol import PassagePlace, StoredDocument, StoredPassage, TokenBatch
+from vecsearch.stores.schema import checksum
+from vecsearch.stores.segments import SegmentRecord
+from vecsearch.stores.views import View
+from vecsearch.types import DocumentSummary
+
+if TYPE_CHECKING:
+    from vecsearch.stores.protocol import Numbers
+    from vecsearch.types import Floats, Ids, Offsets
+
+__all__ = [
+    "EmbeddedSnapshot",
+    "chunks",
+    "counter",
+    "generation_of",
+    "marks",
+    "passage_checksum",
+    "read_tokens",
+    "read_words",
+    "segment_records",
+]
+
+T = TypeVar("T")
+_FILE_COLUMNS = "files.root, files.path"
+_PASSAGE_COLUMNS = "passages.doc_no, ordinal, text, start, line, embedded_no, passages.checksum"
+_N_PASSAGE_COLUMNS = 7
+_RECORD_COLUMNS = f"doc_id, title, metadata, content_hash, n_characters, documents.checksum, {_FILE_COLUMNS}"
+
+
+def chunks(values: Iterable[T], size: int = 500) -> Iterator[list[T]]:
+    """Yield lists of at most ``size`` values: SQLite limits the parameters of a statement."""
+    iterator = iter(values)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def marks(values: Sequence[object]) -> str:
+    """Return as many parameter marks as there are values: ``?,?,?``."""
+    return ",".join("?" * len(values))
+
+
+def counter(db: Database, name: str) -> int:
+    """Return a counter, 0 where it was never set."""
+    row = db.execute("SELECT value FROM counters WHERE name = ?", [name]).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def generation_of(db: Database) -> int:
+    """Return the number of the last commit that the connection sees."""
+    return counter(db, "generation")
+
+
+def segment_records(db: Database) -> list[tuple[int, SegmentRecord]]:
+    """Return all segments that the manifest names, with their numbers."""
+    return [
+        (row[0], SegmentRecord(*row[1:]))
+        for row in db.execute(
+            "SELECT segment_no, file, sha256, size, n_vectors, dim, crcs FROM segments ORDER BY segment_no"
+        )
+    ]
+
+
+def read_words(db: Database, folder: Path, ids: Sequence[int] | None = None) -> Iterator[tuple[int, str]]:
+    """Yield words with their ids, each checked; all of them, or those of at most 500 ids.
+
+    Raises:
+        IndexDamagedError: a row is not what was written.
+    """
+    chosen = "" if ids is None else f"WHERE token_id IN ({marks(ids)})"
+    for number, word, crc in db.execute(f"SELECT token_id, word, checksum FROM words {chosen}", ids):  # noqa: S608
+        if checksum(number, word) != crc:
+            raise damaged_row(folder, f"word {number}, {word!r:.80},")
+        yield number, word
+
+
+def read_tokens(db: Database, numbers: Sequence[int], dim: int, folder: Path) -> TokenBatch:
+    """Read the tokens of embedded passages, in the order asked, each checked.
+
+    Raises:
+        IndexDamagedError: a row is missing or is not what was written.
+    """
+    found: dict[int, tuple[bytes, bytes | None]] = {}
+    for chunk in chunks(numbers):
+        for number, ids, rows, crc in db.execute(
+            f"SELECT embedded_no, token_ids, token_rows, checksum FROM embedded_tokens "  # noqa: S608 - only marks
+            f"WHERE embedded_no IN ({marks(chunk)})",
+            chunk,
+        ):
+            if checksum(number, ids, rows or b"") != crc:
+                raise damaged_row(folder, f"the tokens of embedded passage {number}")
+            found[number] = (ids, rows)
+    if len(found) != len(set(numbers)):
+        raise damaged_row(folder, f"the tokens of {len(set(numbers)) - len(found)} embedded passages")
+    ids = np.frombuffer(b"".join(found[number][0] for number in numbers), "<i4").astype(np.int32, copy=False)
+    offsets = np.zeros(len(numbers) + 1, np.int64)
+    np.cumsum([len(found[number][0]) // 4 for number in numbers], out=offsets[1:])
+    if numbers and found[numbers[0]][1] is not None:
+        joined = b"".join(found[number][1] or b"" for number in numbers)
+        return TokenBatch(offsets, ids, np.frombuffer(joined, "<f4").reshape(-1, dim).astype(np.float32, copy=False))
+    return TokenBatch(offsets, ids)
+
+
+def damaged_row(folder: Path, what: str) -> IndexDamagedError:
+    """Return the error for a row whose checksum is wrong."""
+    return IndexDamagedError(
+        f"index {folder}: {what} cannot be trusted: the row in meta.db is not what was written; restore the folder "
+        f"from a copy, or index the sources again into a new index",
+        path=str(folder),
+    )
+
+
+def record_of(row: Sequence[Any], folder: Path) -> StoredDocument:
+    """Check a row of ``_RECORD_COLUMNS`` and return it as a record."""
+    doc_id, title, metadata, content_hash, n_characters, crc, root, path = row
+    if checksum(doc_id, title, metadata, content_hash, n_characters) != crc:
+        raise damaged_row(folder, f"the record of document {doc_id!r}")
+    file = None if root is None else (root, path)
+    return StoredDocument(doc_id, title, metadata, content_hash, n_characters, file)
+
+
+def passage_checksum(row: Sequence[Any]) -> int:
+    """Return the checksum of a passage: doc_no, ordinal, text, start, line, embedded_no; NULL counts as no bytes."""
+    return checksum(*(b"" if value is None else value for value in row))
+
+
+def checked_passage(row: Sequence[Any], doc_id: str, folder: Path) -> tuple[str, int, int, int | None]:
+    """Check a row of ``_PASSAGE_COLUMNS`` and return text, start, line and number of the embedded passage."""
+    *content, crc = row
+    if passage_checksum(content) != crc:
+        raise damaged_row(folder, f"passage {row[1]} of document {doc_id!r}")
+    _, _, text, start, line, number = content
+    return text, start, line, number
+
+
+def read_records(db: Database, doc_ids: Sequence[str], folder: Path) -> dict[str, StoredDocument]:
+    """Return the records of those documents that exist, by id."""
+    found = {}
+    for chunk in chunks(doc_ids):
+        for row in db.execute(
+            f"SELECT {_RECORD_COLUMNS} FROM documents LEFT JOIN files USING (file_no) "  # noqa: S608 - only marks
+            f"WHERE doc_id IN ({marks(chunk)})",
+            chunk,
+        ):
+            found[row[0]] = record_of(row, folder)
+    return found
+
+
+class EmbeddedSnapshot:
+    """One commit, read through one connection inside one transaction.
+
+    Args:
+        db: connection with an open read transaction.
+        view: vectors of the same commit; None where only documents are read.
+        folder: of the index, for messages.
+        dim: length of a vector.
+    """
+
+    def __init__(self, db: Database, view: View | None, folder: Path, dim: int) -> None:
+        self._db = db
+        self._given_view = view
+        self._folder = folder
+        self._dim = dim
+        self.generation = generation_of(db)
+        self.n_passages = counter(db, "n_passages")
+
+    @property
+    def _view(self) -> View:
+        assert self._given_view is not None, "the snapshot was opened without vectors"
+        return self._given_view
+
+    def document_frequencies(self, ids: Ids) -> Numbers:
+        found: dict[int, int] = {}
+        for chunk in chunks(sorted({number for number in ids.tolist() if number >= 0})):
+            found.update(
+                self._db.execute(
+                    f"SELECT token_id, document_frequency FROM token_statistics "  # noqa: S608 - only marks
+                    f"WHERE token_id IN ({marks(chunk)})",
+                    chunk,
+                )
+            )
+        return np.array([found.get(number, 0) for number in ids.tolist()], np.int64)
+
+    def lookup(self, words: Sequence[str]) -> Ids:
+        found: dict[str, int] = {}
+        for chunk in chunks(dict.fromkeys(words)):
+            found.update(
+                self._db.execute(
+                    f"SELECT word, token_id FROM words WHERE word IN ({marks(chunk)})",  # noqa: S608 - only marks
+                    chunk,
+                )
+            )
+        return np.array([found.get(word, -1) for word in words], np.int32)
+
+    def candidates(self, query: Floats, weights: Floats, scorer: Scorer, n: int) -> Numbers:
+        parts = ((part.vectors, part.offsets, part.numbers) for part in self._view.parts)
+        return scoring.best(parts, query, weights, scorer, n)
+
+    def vectors(self, embedded: Numbers) -> tuple[Floats, Offsets]:
+        return self._view.take(embedded)
+
+    def places(self, embedded: Numbers) -> list[PassagePlace]:
+        return [
+            PassagePlace(*row)
+            for chunk in chunks(embedded.tolist())
+            for row in self._db.execute(
+                f"SELECT embedded_no, doc_id, ordinal FROM passages JOIN documents USING (doc_no) "  # noqa: S608
+                f"WHERE embedded_no IN ({marks(chunk)})",
+                chunk,
+            )
+        ]
+
+    def passage(self, doc_id: str, ordinal: int) -> StoredPassage:
+        row = self._db.execute(
+            f"SELECT {_PASSAGE_COLUMNS}, {_RECORD_COLUMNS} "  # noqa: S608 - constants
+            f"FROM documents JOIN passages USING (doc_no) LEFT JOIN files USING (file_no) "
+            f"WHERE doc_id = ? AND ordinal = ?",
+            [doc_id, ordinal],
+        ).fetchone()
+        if row is None:
+            raise damaged_row(self._folder, f"passage {ordinal} of document {doc_id!r}")
+        text, start, line, _ = checked_passage(row[:_N_PASSAGE_COLUMNS], doc_id, self._folder)
+        record = record_of(row[_N_PASSAGE_COLUMNS:], self._folder)
+        return StoredPassage(doc_id, ordinal, text, start, line, record.title, record.metadata, record.file)
+
+    def document(self, doc_id: str) -> StoredDocument | None:
+        record = read_records(self._db, [doc_id], self._folder).get(doc_id)
+        if record is None:
+            return None
+        texts, numbers = [], []
+        for row in self._db.execute(
+            f"SELECT {_PASSAGE_COLUMNS} FROM passages JOIN documents USING (doc_no) "  # noqa: S608 - constants
+            f"WHERE doc_id = ? ORDER BY ordinal",
+            [doc_id],
+        ):
+            text, _, _, number = checked_passage(row, doc_id, self._folder)
+            texts.append(text)
+            if number is not None:
+                numbers.append(number)
+        text = "".join(texts)
+        if len(text) != record.n_characters:
+            raise damaged_row(self._folder, f"the text of document {doc_id!r}")
+        tokens = read_tokens(self._db, numbers, self._dim, self._folder)
+        return StoredDocument(
+            record.id, record.title, record.metadata, record.content_hash, len(text), record.file, text, tokens
+        )
+
+    def summaries(self, prefix: str, after: str | None, limit: int) -> list[DocumentSummary]:
+        # subtle: SQLite compares TEXT by its UTF-8 bytes, which orders as Python orders strings; GLOB and LIKE would
+        # stop at a NUL and read wildcards. So the prefix only begins the range, and Python ends it.
+        rows = self._db.execute(
+            f"SELECT {_RECORD_COLUMNS}, "  # noqa: S608 - constants
+            f"(SELECT count(*) FROM passages WHERE passages.doc_no = documents.doc_no), "
+            f"(SELECT coalesce(sum(n_tokens), 0) FROM passages JOIN embedded USING (embedded_no) "
+            f" WHERE passages.doc_no = documents.doc_no) "
+            f"FROM documents LEFT JOIN files USING (file_no) "
+            f"WHERE doc_id >= ? AND doc_id > ? ORDER BY doc_id LIMIT ?",
+            [prefix, "" if after is None else after, limit],
+        )
+        found = []
+        for row in rows:
+            record = record_of(row[:8], self._folder)
+            if not record.id.startswith(prefix):
+                break
+            found.append(
+                DocumentSummary(
+                    id=record.id,
+                    title=record.title,
+                    n_passages=row[8],
+                    n_tokens=row[9],
+                    n_characters=record.n_characters,
+                    path=None if record.file is None else str(Path(*record.file)),
+                    metadata=json.loads(record.metadata),
+                )
+            )
+        return found

@@ -1,0 +1,228 @@
+"""The SQLite database of an index: how it is opened, its tables, and how each format became the next one.
+
+indexes/FORMAT.md describes the same for readers who have no Python at hand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlite_utils import Database, Migrations
+
+from vecsearch.errors import (
+    IndexDamagedError,
+    IndexLockedError,
+    IndexReadOnlyError,
+    StorageError,
+)
+
+__all__ = ["DATABASE_NAME", "FORMAT_VERSION", "checksum", "connect", "migrations", "translated"]
+
+DATABASE_NAME = "meta.db"
+FORMAT_VERSION = 1
+"""Number of the newest migration; an index that says more was made by a newer vecsearch."""
+
+migrations = Migrations("vecsearch")
+
+
+# invariant: migrations are append-only. A released one is never changed, for indexes of its format exist.
+@migrations(name="0001_initial")
+def _initial(db: Database) -> None:
+    for statement in _TABLES_1.split(";\n\n"):
+        db.execute(statement)
+
+
+_TABLES_1 = """
+CREATE TABLE manifest (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE counters (
+    name TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE files (
+    file_no INTEGER PRIMARY KEY,
+    root TEXT NOT NULL,
+    path TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    sha256 BLOB NOT NULL,
+    UNIQUE (root, path)
+) STRICT;
+
+CREATE TABLE documents (
+    doc_no INTEGER PRIMARY KEY,
+    doc_id TEXT NOT NULL UNIQUE,
+    title TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    content_hash BLOB NOT NULL,
+    n_characters INTEGER NOT NULL,
+    file_no INTEGER REFERENCES files,
+    checksum INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX documents_by_file ON documents (file_no);
+
+CREATE TABLE segments (
+    segment_no INTEGER PRIMARY KEY,
+    file TEXT NOT NULL UNIQUE,
+    sha256 TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    n_vectors INTEGER NOT NULL,
+    dim INTEGER NOT NULL,
+    crcs BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE embedded (
+    embedded_no INTEGER PRIMARY KEY,
+    key BLOB NOT NULL UNIQUE,
+    n_tokens INTEGER NOT NULL,
+    n_references INTEGER NOT NULL,
+    segment_no INTEGER REFERENCES segments,
+    row_start INTEGER
+) STRICT;
+
+CREATE INDEX embedded_by_segment ON embedded (segment_no, row_start);
+
+CREATE TABLE embedded_tokens (
+    embedded_no INTEGER PRIMARY KEY REFERENCES embedded ON DELETE CASCADE,
+    token_ids BLOB NOT NULL,
+    token_rows BLOB,
+    checksum INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE passages (
+    doc_no INTEGER NOT NULL REFERENCES documents ON DELETE CASCADE,
+    ordinal INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    start INTEGER NOT NULL,
+    line INTEGER NOT NULL,
+    embedded_no INTEGER REFERENCES embedded,
+    checksum INTEGER NOT NULL,
+    PRIMARY KEY (doc_no, ordinal)
+) STRICT;
+
+CREATE INDEX passages_by_embedded ON passages (embedded_no);
+
+CREATE TABLE words (
+    token_id INTEGER PRIMARY KEY,
+    word TEXT NOT NULL UNIQUE,
+    checksum INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE token_statistics (
+    token_id INTEGER PRIMARY KEY,
+    document_frequency INTEGER NOT NULL
+) STRICT
+"""
+
+
+def connect(path: Path, *, read_only: bool = False) -> Database:
+    """Open the database of an index, durable as indexes/FORMAT.md says: WAL, synchronous=FULL.
+
+    Args:
+        path: of the database file.
+        read_only: never write, not even to create the file.
+    """
+    uri = path.absolute().as_uri()
+    if read_only:
+        connection = _connect_read_only(uri, path)
+    else:
+        connection = _connect(uri)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
+    return Database(connection)
+
+
+def _connect_read_only(uri: str, path: Path) -> sqlite3.Connection:
+    connection = _connect(uri + "?mode=ro")
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        # subtle: even a reader of a WAL database writes its -shm file. On a read-only medium, where nobody can be
+        # writing, SQLite must be told that the file cannot change; with a -wal file left that would lose commits.
+        if path.with_name(path.name + "-wal").exists():
+            raise
+        connection = _connect(uri + "?mode=ro&immutable=1")
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    return connection
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    # threads: each has a connection of its own (stores.embedded); close() may come from another thread
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10)
+
+
+def checksum(*parts: object) -> int:
+    """Return the CRC-32 that a row carries of its own content: SQLite itself does not notice a flipped bit in a text.
+
+    Bytes count as they are, anything else as its ``str`` in UTF-8, each part behind its length.
+
+    Example:
+        >>> checksum("a", 1) == zlib.crc32(b"1:a1:1")
+        True
+    """
+    crc = 0
+    for part in parts:
+        content = part if isinstance(part, bytes) else str(part).encode()
+        crc = zlib.crc32(content, zlib.crc32(b"%d:" % len(content), crc))
+    return crc
+
+
+@contextlib.contextmanager
+def translated(folder: Path) -> Iterator[None]:
+    """Turn what SQLite and the file system raise about an index into errors of vecsearch.
+
+    Raises:
+        StorageError: disk full, no permission, an I/O error.
+        IndexReadOnlyError: writing where that is not allowed.
+        IndexLockedError: another process holds the database for too long.
+        IndexDamagedError: the database file is not what was written.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _translate(folder, error) from error
+    except OSError as error:
+        if isinstance(error, BlockingIOError | InterruptedError):
+            raise
+        kind = IndexReadOnlyError if isinstance(error, PermissionError) else StorageError
+        raise kind(
+            f"index {folder}: {error.strerror or error}: {error.filename or folder}; nothing of this step was "
+            f"committed, earlier commits are safe",
+            path=str(folder),
+        ) from error
+
+
+def _translate(folder: Path, error: sqlite3.Error) -> Exception:
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if name.startswith("SQLITE_READONLY"):
+        return IndexReadOnlyError(f"index {folder} cannot be written: {error}", path=str(folder))
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return IndexLockedError(
+            f"index {folder} is being changed by another process; try again when it is done", path=str(folder)
+        )
+    if name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_NOMEM")):
+        return StorageError(
+            f"index {folder}: {error} ({name}); nothing of this step was committed, earlier commits are safe; make "
+            f"room or mend the permissions and run it again",
+            path=str(folder),
+        )
+    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.ProgrammingError):
+        return IndexDamagedError(
+            f"the database of index {folder} is damaged: {error}; restore the folder from a copy, or index the "
+            f"sources again into a new index",
+            path=str(folder),
+        )
+    return error

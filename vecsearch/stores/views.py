@@ -1,0 +1,102 @@
+"""What a search needs of one commit, in memory: mapped segments, fresh passages, and where each passage's rows are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from vecsearch.stores.protocol import Numbers
+    from vecsearch.types import Floats, Offsets
+
+__all__ = ["Part", "View", "fresh_part", "segment_part"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of the collection, as ``scoring.best`` takes it.
+
+    Attributes:
+        vectors: float32 ``(n_tokens, dim)``.
+        offsets: int64 ``(n_passages + 1,)``, rising.
+        numbers: int64 ``(n_passages,)`` of embedded passages, −1 where the rows are dead.
+    """
+
+    vectors: Floats
+    offsets: Offsets
+    numbers: Numbers
+
+
+def segment_part(vectors: Floats, numbers: Numbers, starts: Numbers, lengths: Numbers) -> Part:
+    """Lay the living passages of a segment over its rows; what lies between them is dead.
+
+    Example:
+        >>> part = segment_part(np.zeros((9, 2), np.float32), np.array([7, 8]), np.array([0, 5]), np.array([3, 4]))
+        >>> part.offsets.tolist(), part.numbers.tolist()
+        ([0, 3, 5, 9], [7, -1, 8])
+
+    Raises:
+        ValueError: passages overlap, or leave the segment.
+    """
+    offsets = np.unique(np.concatenate([starts, starts + lengths, [0, len(vectors)]]).astype(np.int64))
+    if np.any(lengths < 1) or offsets[0] < 0 or offsets[-1] > len(vectors):
+        raise ValueError("passages leave the segment")
+    places = np.searchsorted(offsets, starts)
+    laid = np.full(len(offsets) - 1, -1, np.int64)
+    laid[places] = numbers
+    if not np.array_equal(np.diff(offsets)[places], lengths) or not np.array_equal(laid[places], numbers):
+        raise ValueError("passages overlap")
+    return Part(vectors, offsets, laid)
+
+
+def fresh_part(vectors: Mapping[int, Floats], numbers: Numbers, dim: int) -> Part:
+    """Join passages that are in no segment yet."""
+    pieces = [vectors[number] for number in numbers.tolist()]
+    offsets = np.zeros(len(pieces) + 1, np.int64)
+    np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
+    return Part(np.concatenate([np.zeros((0, dim), np.float32), *pieces]), offsets, numbers)
+
+
+class View:
+    """All parts of one commit.
+
+    Args:
+        generation: number of the commit.
+        parts: of the collection.
+    """
+
+    def __init__(self, generation: int, parts: list[Part]) -> None:
+        self.generation = generation
+        self.parts = parts
+        numbers = np.concatenate([np.zeros(0, np.int64), *(part.numbers for part in parts)])
+        part_of = np.repeat(np.arange(len(parts)), [len(part.numbers) for part in parts])
+        begins = np.concatenate([np.zeros(0, np.int64), *(part.offsets[:-1] for part in parts)])
+        ends = np.concatenate([np.zeros(0, np.int64), *(part.offsets[1:] for part in parts)])
+        order = np.argsort(numbers, kind="stable")
+        order = order[numbers[order] >= 0]
+        self._numbers, self._part_of = numbers[order], part_of[order]
+        self._begins, self._ends = begins[order], ends[order]
+
+    def take(self, wanted: Numbers) -> tuple[Floats, Offsets]:
+        """Return vectors and offsets of embedded passages, in the order asked.
+
+        Raises:
+            KeyError: one of them is not in this commit.
+        """
+        places = np.searchsorted(self._numbers, wanted)
+        if np.any(places >= len(self._numbers)) or np.any(self._numbers[places] != wanted):
+            raise KeyError("embedded passage of another commit")
+        pieces = [
+            self.parts[part].vectors[begin:end]
+            for part, begin, end in zip(
+                self._part_of[places].tolist(), self._begins[places].tolist(), self._ends[places].tolist(), strict=True
+            )
+        ]
+        offsets = np.zeros(len(pieces) + 1, np.int64)
+        np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
+        if not pieces:
+            return np.zeros((0, self.parts[0].vectors.shape[1] if self.parts else 0), np.float32), offsets
+        return np.concatenate(pieces), offsets

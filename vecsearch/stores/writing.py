@@ -1,0 +1,364 @@
+"""The one writer of an embedded store: every method that changes something is one SQLite transaction."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sqlite_utils import Database
+
+from vecsearch.stores.protocol import Batch, PreparedDocument, TokenBatch
+from vecsearch.stores.reading import chunks, counter, marks, passage_checksum, read_tokens, read_words
+from vecsearch.stores.schema import checksum
+from vecsearch.stores.segments import SegmentRecord
+from vecsearch.types import FileRecord
+
+if TYPE_CHECKING:
+    from vecsearch.types import Ids
+
+__all__ = ["Writer"]
+
+_UNFINISHED = -1
+"""Size of a file whose last document is not committed yet: no real size, so the next run reads the file again."""
+
+
+class Writer:
+    """Changes the database of one index.
+
+    Args:
+        db: a connection of its own.
+        folder: of the index, for messages.
+        dim: length of a vector.
+    """
+
+    def __init__(self, db: Database, folder: Path, dim: int) -> None:
+        self.db = db
+        self._folder = folder
+        self._dim = dim
+        self._ids: dict[str, int] | None = None
+        self._next_id = 0
+        self._staged: dict[int, str] = {}
+
+    def intern(self, words: Sequence[str]) -> Ids:
+        """Return the ids of words; new ones are staged and stored with the next commit."""
+        if self._ids is None:
+            self._ids = {word: number for number, word in read_words(self.db, self._folder)}
+            # invariant: words are never deleted, so the next id was never used
+            self._next_id = len(self._ids)
+        ids = self._ids
+        for word in dict.fromkeys(word for word in set(words).difference(ids)):
+            ids[word] = self._next_id
+            self._staged[self._next_id] = word
+            self._next_id += 1
+        return np.fromiter(map(ids.__getitem__, words), np.int32, len(words))
+
+    def staged_words(self, ids: Ids) -> Mapping[int, str]:
+        """Return those of the words with these ids that no commit holds yet."""
+        # subtle: called by readers too, while a commit clears the stage
+        found = ((number, self._staged.get(number)) for number in ids.tolist())
+        return {number: word for number, word in found if word is not None}
+
+    def n_fresh_tokens(self) -> int:
+        """Return how many tokens are in no segment."""
+        return int(
+            self.db.execute("SELECT coalesce(sum(n_tokens), 0) FROM embedded WHERE segment_no IS NULL").fetchone()[0]
+        )
+
+    def fresh_numbers(self) -> list[int]:
+        """Return the embedded passages that are in no segment."""
+        return [
+            row[0]
+            for row in self.db.execute("SELECT embedded_no FROM embedded WHERE segment_no IS NULL ORDER BY embedded_no")
+        ]
+
+    def lengths(self, numbers: Sequence[int]) -> dict[int, int]:
+        """Return how many tokens embedded passages have."""
+        return {
+            number: n_tokens
+            for chunk in chunks(numbers)
+            for number, n_tokens in self.db.execute(
+                f"SELECT embedded_no, n_tokens FROM embedded WHERE embedded_no IN ({marks(chunk)})",  # noqa: S608
+                chunk,
+            )
+        }
+
+    def commit(self, batch: Batch, segments: Sequence[tuple[SegmentRecord, int]]) -> int:
+        """Write a batch. See ``Store.write``.
+
+        Args:
+            batch: whose vectors are in ``segments``, or nowhere yet.
+            segments: with how many of the batch's new passages each one holds, in order; none while they are fresh.
+        """
+        with self._transaction():
+            self.db.conn.executemany(
+                "INSERT INTO words (token_id, word, checksum) VALUES (?, ?, ?)",
+                [(number, word, checksum(number, word)) for number, word in self._staged.items()],
+            )
+            new = self._insert_embedded(batch, segments)
+            references: Counter[int] = Counter()
+            n_deleted = self._delete(batch.deleted, references)
+            self._delete([document.id for document in batch.documents], references)
+            files = self._file_numbers(
+                [
+                    *batch.begun,
+                    *((record.root, record.path) for record in batch.done),
+                    *(file for _, file in batch.moved),
+                    *(document.file for document in batch.documents if document.file is not None),
+                ]
+            )
+            self._insert_documents(batch.documents, files, {**self._known_numbers(batch), **new}, references)
+            self.db.conn.executemany(
+                "UPDATE documents SET file_no = ? WHERE doc_id = ?",
+                [(files[file], doc_id) for doc_id, file in batch.moved],
+            )
+            self._finish_files(batch.done)
+            tokens = {number: batch.tokens.ids[begin:end] for number, begin, end in _bounds(new, batch)}
+            self._count(references, tokens)
+        self._staged.clear()
+        return n_deleted
+
+    def repoint(self, written: Sequence[tuple[SegmentRecord, list[int], list[int]]], *, drop_others: bool) -> None:
+        """Point embedded passages to the segments that now hold them, and forget all other segments if asked."""
+        with self._transaction():
+            old = [row[0] for row in self.db.execute("SELECT segment_no FROM segments")] if drop_others else []
+            if drop_others:
+                self.db.execute("UPDATE embedded SET segment_no = NULL, row_start = NULL")
+                self.db.conn.executemany("DELETE FROM segments WHERE segment_no = ?", [(number,) for number in old])
+            for record, numbers, starts in written:
+                segment_no = self._insert_segment(record)
+                self.db.conn.executemany(
+                    "UPDATE embedded SET segment_no = ?, row_start = ? WHERE embedded_no = ?",
+                    [(segment_no, start, number) for number, start in zip(numbers, starts, strict=True)],
+                )
+
+    def touch_files(self, records: Iterable[FileRecord]) -> None:
+        """Replace what is remembered of files."""
+        with self._transaction():
+            self._finish_files(records)
+
+    def remove_files(self, root: str, paths: Sequence[str]) -> int:
+        """Forget files and delete their documents. Returns how many documents."""
+        with self._transaction():
+            doc_ids = [
+                row[0]
+                for path in paths
+                for row in self.db.execute(
+                    "SELECT doc_id FROM documents JOIN files USING (file_no) WHERE root = ? AND path = ?", [root, path]
+                )
+            ]
+            references: Counter[int] = Counter()
+            self._delete(doc_ids, references)
+            self._count(references, {})
+            self.db.conn.executemany("DELETE FROM files WHERE root = ? AND path = ?", [(root, path) for path in paths])
+            return len(doc_ids)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._add_counters({"generation": 1})
+            self.db.execute("COMMIT")
+        except BaseException:
+            # subtle: after SQLITE_FULL, SQLite has rolled back by itself
+            if self.db.conn.in_transaction:
+                self.db.execute("ROLLBACK")
+            raise
+
+    def _add_counters(self, changes: Mapping[str, int]) -> None:
+        self.db.conn.executemany(
+            "INSERT INTO counters (name, value) VALUES (?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
+            changes.items(),
+        )
+
+    def _insert_segment(self, record: SegmentRecord) -> int:
+        # the same rows written twice are the same file: then its row is there already
+        self.db.execute(
+            "INSERT INTO segments (file, sha256, size, n_vectors, dim, crcs) VALUES (?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (file) DO NOTHING",
+            [record.file, record.sha256, record.size, record.n_vectors, record.dim, record.crcs],
+        )
+        return int(self.db.execute("SELECT segment_no FROM segments WHERE file = ?", [record.file]).fetchone()[0])
+
+    def _insert_embedded(self, batch: Batch, segments: Sequence[tuple[SegmentRecord, int]]) -> dict[bytes, int]:
+        if not batch.keys:
+            return {}
+        first = counter(self.db, "next_embedded")
+        self._add_counters({"next_embedded": len(batch.keys)})
+        embedded, tokens = [], []
+        bounds = batch.tokens.offsets.tolist()
+        places: list[tuple[int, int]] = []
+        for record, n_passages in segments:
+            segment_no, base = self._insert_segment(record), bounds[len(places)]
+            places += [(segment_no, begin - base) for begin in bounds[len(places) : len(places) + n_passages]]
+        ids, rows = batch.tokens.ids.astype("<i4", copy=False), batch.tokens.rows
+        for position, key in enumerate(batch.keys):
+            begin, end = bounds[position], bounds[position + 1]
+            number = first + position
+            embedded.append((number, key, end - begin, *(places[position] if places else (None, None))))
+            id_bytes = ids[begin:end].tobytes()
+            row_bytes = None if rows is None else rows[begin:end].astype("<f4", copy=False).tobytes()
+            tokens.append((number, id_bytes, row_bytes, checksum(number, id_bytes, row_bytes or b"")))
+        self.db.conn.executemany(
+            "INSERT INTO embedded (embedded_no, key, n_tokens, n_references, segment_no, row_start) "
+            "VALUES (?, ?, ?, 0, ?, ?)",
+            embedded,
+        )
+        self.db.conn.executemany(
+            "INSERT INTO embedded_tokens (embedded_no, token_ids, token_rows, checksum) VALUES (?, ?, ?, ?)", tokens
+        )
+        return {key: first + position for position, key in enumerate(batch.keys)}
+
+    def _known_numbers(self, batch: Batch) -> dict[bytes, int]:
+        keys = {passage.key for document in batch.documents for passage in document.passages if passage.key is not None}
+        return {
+            key: number
+            for chunk in chunks(keys)
+            for key, number in self.db.execute(
+                f"SELECT key, embedded_no FROM embedded WHERE key IN ({marks(chunk)})",  # noqa: S608 - only marks
+                chunk,
+            )
+        }
+
+    def _delete(self, doc_ids: Sequence[str], references: Counter[int]) -> int:
+        """Delete documents with their passages; note the references that are gone. Returns how many there were."""
+        n_deleted = 0
+        for chunk in chunks(doc_ids):
+            numbers = [
+                row[0]
+                for row in self.db.execute(
+                    f"SELECT doc_no FROM documents WHERE doc_id IN ({marks(chunk)})",  # noqa: S608 - only marks
+                    chunk,
+                )
+            ]
+            for (embedded_no,) in self.db.execute(
+                f"SELECT embedded_no FROM passages WHERE doc_no IN ({marks(numbers)})",  # noqa: S608 - only marks
+                numbers,
+            ):
+                if embedded_no is not None:
+                    references[embedded_no] -= 1
+            # the passages go with their documents: ON DELETE CASCADE
+            self.db.conn.executemany("DELETE FROM documents WHERE doc_no = ?", [(number,) for number in numbers])
+            n_deleted += len(numbers)
+        self._add_counters({"n_documents": -n_deleted})
+        return n_deleted
+
+    def _file_numbers(self, files: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        numbers = {}
+        for root, path in set(files):
+            self.db.execute(
+                "INSERT INTO files (root, path, size, mtime_ns, sha256) VALUES (?, ?, ?, 0, x'') "
+                "ON CONFLICT (root, path) DO NOTHING",
+                [root, path, _UNFINISHED],
+            )
+            row = self.db.execute("SELECT file_no FROM files WHERE root = ? AND path = ?", [root, path]).fetchone()
+            numbers[root, path] = row[0]
+        return numbers
+
+    def _finish_files(self, records: Iterable[FileRecord]) -> None:
+        self.db.conn.executemany(
+            "UPDATE files SET size = ?, mtime_ns = ?, sha256 = ? WHERE root = ? AND path = ?",
+            [(record.size, record.mtime_ns, record.sha256, record.root, record.path) for record in records],
+        )
+
+    def _insert_documents(
+        self,
+        documents: Sequence[PreparedDocument],
+        files: Mapping[tuple[str, str], int],
+        numbers: Mapping[bytes, int],
+        references: Counter[int],
+    ) -> None:
+        passages = []
+        for document in documents:
+            cursor = self.db.execute(
+                "INSERT INTO documents (doc_id, title, metadata, content_hash, n_characters, file_no, checksum) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    document.id,
+                    document.title,
+                    document.metadata,
+                    document.content_hash,
+                    document.n_characters,
+                    None if document.file is None else files[document.file],
+                    checksum(
+                        document.id, document.title, document.metadata, document.content_hash, document.n_characters
+                    ),
+                ],
+            )
+            for ordinal, passage in enumerate(document.passages):
+                number = None if passage.key is None else numbers[passage.key]
+                if number is not None:
+                    references[number] += 1
+                row = (cursor.lastrowid, ordinal, passage.text, passage.start, passage.line, number)
+                passages.append((*row, passage_checksum(row)))
+        self.db.conn.executemany(
+            "INSERT INTO passages (doc_no, ordinal, text, start, line, embedded_no, checksum) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            passages,
+        )
+        self._add_counters({"n_documents": len(documents)})
+
+    def _count(self, references: Counter[int], tokens: Mapping[int, Ids]) -> None:
+        """Bring reference counts, document frequencies and totals up to date, and drop what nothing refers to.
+
+        Args:
+            references: by how much the live passages of each embedded passage have changed.
+            tokens: ids of new embedded passages; those of others are read.
+        """
+        changed = {number: change for number, change in references.items() if change}
+        others = [number for number in changed if number not in tokens]
+        stored = read_tokens(self.db, others, self._dim, self._folder)
+        ids_of = {
+            **tokens,
+            **{number: stored.ids[begin:end] for number, begin, end in _enumerated(others, stored)},
+        }
+        frequencies = _frequency_changes(changed, ids_of)
+        self.db.conn.executemany(
+            "INSERT INTO token_statistics (token_id, document_frequency) VALUES (?, ?) "
+            "ON CONFLICT (token_id) DO UPDATE SET "
+            "document_frequency = document_frequency + excluded.document_frequency",
+            frequencies,
+        )
+        self.db.conn.executemany(
+            "UPDATE embedded SET n_references = n_references + ? WHERE embedded_no = ?",
+            [(change, number) for number, change in changed.items()],
+        )
+        touched = [(number,) for number in {*references, *tokens}]
+        self.db.conn.executemany("DELETE FROM embedded WHERE embedded_no = ? AND n_references = 0", touched)
+        self._add_counters(
+            {
+                "n_passages": sum(changed.values()),
+                "n_tokens": sum(change * len(ids_of[number]) for number, change in changed.items()),
+            }
+        )
+
+
+def _bounds(new: Mapping[bytes, int], batch: Batch) -> Iterator[tuple[int, int, int]]:
+    return _enumerated([new[key] for key in batch.keys], batch.tokens)
+
+
+def _enumerated(numbers: Sequence[int], tokens: TokenBatch) -> Iterator[tuple[int, int, int]]:
+    """Yield each passage's number with the first and the last + 1 of its tokens."""
+    return zip(numbers, tokens.offsets[:-1].tolist(), tokens.offsets[1:].tolist(), strict=True)
+
+
+def _frequency_changes(changes: Mapping[int, int], ids_of: Mapping[int, Ids]) -> list[tuple[int, int]]:
+    """Return by how much the document frequency of each token id changes.
+
+    Example:
+        >>> _frequency_changes({7: 2, 8: -1}, {7: np.array([3, 3, 4]), 8: np.array([4, -1])})
+        [(3, 2), (4, 1)]
+    """
+    uniques = [np.unique(ids_of[number]) for number in changes]
+    ids = np.concatenate([np.zeros(0, np.int64), *uniques])
+    amounts = np.repeat(np.array(list(changes.values()), np.int64), [len(unique) for unique in uniques])
+    amounts, ids = amounts[ids >= 0], ids[ids >= 0]
+    different, places = np.unique(ids, return_inverse=True)
+    totals = np.zeros(len(different), np.int64)
+    np.add.at(totals, places, amounts)
+    return [(number, total) for number, total in zip(different.tolist(), totals.tolist(), strict=True) if total]
