@@ -1,0 +1,85 @@
+"""``vecsearch info`` and ``plugins``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from vecsearch.cli.indexes import open_index
+from vecsearch.cli.options import index_option, json_option
+from vecsearch.cli.output import columns, in_color, one_line, write, write_json
+from vecsearch.cli.settings import Settings, pass_settings
+
+__all__ = ["info_command", "plugins_command"]
+
+
+@click.command(
+    "info",
+    epilog="""Examples:
+
+\b
+  vecsearch info -i notes
+  vecsearch info -i notes --json""",
+)
+@index_option
+@json_option("one object")
+@pass_settings
+def info_command(settings: Settings, name: str | None, is_json: bool) -> None:
+    """Show what an index holds and how it was made.
+
+    Counts, sizes in bytes, and name, version, configuration and file hashes of its tokenizer, embedder and encoder.
+    """
+    with open_index(settings, name) as index:
+        facts = index.info()
+    if is_json:
+        write_json(facts)
+        return
+    rows = list(_flat(facts))
+    write("".join(line + "\n" for line in columns(rows)))
+
+
+def _flat(facts: dict[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in facts.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{before}{key}.")
+        elif isinstance(value, bool):
+            yield f"{before}{key}", "yes" if value else "no"
+        elif isinstance(value, int) and key != "format_version":
+            yield f"{before}{key}", f"{value:,}"
+        else:
+            yield f"{before}{key}", "-" if value is None or value == {} else str(value)
+
+
+@click.command(
+    "plugins",
+    epilog="""Examples:
+
+\b
+  vecsearch plugins
+  VECSEARCH_DISABLE_PLUGINS=loaders vecsearch plugins --json""",
+)
+@json_option("one object a line; kind, name, version, plugin, distribution, error")
+@pass_settings
+def plugins_command(settings: Settings, is_json: bool) -> None:
+    """List the installed plugins.
+
+    Kind, name and version of everything they register, and the distribution that brings it. A plugin that is broken,
+    or in conflict with another, is listed last with its error and does not stop the others.
+    """
+    from vecsearch.plugins import Registry
+
+    installed = Registry().installed()
+    if is_json:
+        for one in installed:
+            write_json(one.to_dict())
+        return
+    rows = [(one.kind, one.name, one.version or "-", one.distribution) for one in installed]
+    lines = columns(rows, heading=("kind", "name", "version", "distribution"))
+    is_colored = settings.colors()
+    write(in_color(lines[0], is_colored, bold=True) + "\n")
+    for line, one in zip(lines[1:], installed, strict=True):
+        write(line + "\n")
+        if one.error:
+            write("    " + in_color(one_line(one.error), is_colored, fg="red") + "\n")

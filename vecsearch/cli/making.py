@@ -1,0 +1,63 @@
+"""Opens an index for writing, and makes it first if it is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vecsearch.errors import IndexNotFoundError
+
+if TYPE_CHECKING:
+    from vecsearch.index import Index
+    from vecsearch.pipeline import Pipeline
+
+__all__ = ["Parts", "open_or_create"]
+
+Parts = Mapping[str, Any]
+"""What the user says of the pipeline, by argument of ``Pipeline.from_names``; None where nothing is said."""
+
+
+def open_or_create(folder: Path, parts: Parts, make: Callable[[], Pipeline] | None = None) -> Index:
+    """Open the index in a folder for writing, or make it.
+
+    Args:
+        folder: of the index.
+        parts: used to make it; where it is there, those that are given must be its own.
+        make: returns the pipeline of a new index; by default it is made of ``parts``.
+
+    Raises:
+        IdentityError: the index is there and was made with other parts; names both.
+        See ``Index.open`` and ``Index.create``.
+    """
+    from vecsearch.index import Index
+    from vecsearch.pipeline import Pipeline
+
+    given = {part: value for part, value in parts.items() if value is not None}
+    try:
+        index = Index.open(folder)
+    except IndexNotFoundError:
+        return Index.create(folder, pipeline=make() if make else Pipeline.from_names(**given))
+    if not given:
+        return index
+    with index:
+        wanted = _wanted(index.pipeline.configuration, given)
+    # a pipeline that is not the recorded one is refused here, and both are named
+    return Index.open(folder, pipeline=wanted)
+
+
+def _wanted(recorded: Mapping[str, Any], given: Parts) -> Pipeline:
+    """Return the recorded pipeline with the given parts in place of its own."""
+    from vecsearch.pipeline import Pipeline, load_pipeline, parse_spec
+
+    if recorded["tokenizer"] is None and ("tokenizer" in given or "embedder" in given):
+        # an embedder with a tokenizer of its own, or given vectors: the parts alone say what is wanted
+        return Pipeline.from_names(**given)
+    parts = dict(recorded)
+    for part, value in given.items():
+        if part == "max_tokens":
+            parts[part] = value
+        else:
+            name, config = parse_spec(value)
+            parts[part] = {"name": name, "config": config}
+    return load_pipeline(parts)

@@ -1,0 +1,157 @@
+"""Options that several commands share, and what a shell completes them with."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from vecsearch.cli import indexes
+from vecsearch.cli.settings import Settings
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+__all__ = [
+    "encoding_option",
+    "index_option",
+    "index_or_new_option",
+    "json_option",
+    "npy_option",
+    "pipeline_options",
+    "spec_option",
+]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class IndexName(click.ParamType[str]):
+    """The name of an index: one folder name."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name if it can be that of a folder right below the folder of indexes."""
+        name = str(value)
+        if name in ("", ".", "..") or any(sign in name for sign in "/\\\0"):
+            self.fail(
+                f"{name!r} is not the name of an index: it must name one folder, without / and \\ "
+                "(the folder that holds the indexes is chosen with --indexes)",
+                param,
+                ctx,
+            )
+        return name
+
+    def shell_complete(self, ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Offer the indexes that there are."""
+        from click.shell_completion import CompletionItem
+
+        root = ctx.find_root()
+        folder = root.params.get("indexes") or Path("indexes")
+        return [CompletionItem(name) for name in indexes.names(Path(folder)) if name.startswith(incomplete)]
+
+
+class Spec(click.ParamType[str]):
+    """A plugin by name, with its configuration: ``name`` or ``name:key=value,key=value``."""
+
+    name = "spec"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text as it is, if it can be parsed."""
+        from vecsearch.errors import UsageError
+        from vecsearch.pipeline import parse_spec
+
+        try:
+            parse_spec(str(value))
+        except UsageError as error:
+            self.fail(error.message, param, ctx)
+        return str(value)
+
+
+def index_option(command: Command) -> Command:
+    """Add ``-i NAME``, an index that must be there."""
+    return click.option(
+        "-i", "--index", "name", type=IndexName(), help="Name of the index.  [default: the only one in DIR]"
+    )(command)
+
+
+def index_or_new_option(default: str) -> Callable[[Command], Command]:
+    """Add ``-i NAME``, an index that is made if it is not there."""
+    return click.option(
+        "-i",
+        "--index",
+        "name",
+        type=IndexName(),
+        help=f"Name of the index; made if there is none.  [default: {default}]",
+    )
+
+
+def json_option(what: str) -> Callable[[Command], Command]:
+    """Add ``--json``; failures are then written as JSON as well.
+
+    Args:
+        what: of the help line, such as "one object a line".
+    """
+
+    def remember(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
+        settings = ctx.find_object(Settings)
+        if settings is not None:
+            settings.is_json = value
+        return value
+
+    # subtle: is_eager, so that it is known when another option is refused
+    return click.option(
+        "--json", "is_json", is_flag=True, is_eager=True, callback=remember, help=f"Write JSON: {what}."
+    )
+
+
+def _known_encoding(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    if name is not None:
+        try:
+            codecs.lookup(name)
+        except LookupError:
+            raise click.BadParameter(f"no encoding is called {name!r}; some are utf-8, latin-1, cp1252") from None
+    return name
+
+
+def encoding_option(command: Command) -> Command:
+    """Add ``--encoding NAME``."""
+    return click.option(
+        "--encoding",
+        metavar="NAME",
+        callback=_known_encoding,
+        help="Encoding of the text.  [default: UTF-8, or what a byte order mark says]",
+    )(command)
+
+
+def spec_option(kind: str, help: str, default: str | None = None) -> Callable[[Command], Command]:
+    """Add ``--KIND SPEC``."""
+    return click.option(f"--{kind}", type=Spec(), metavar="SPEC", default=default, help=help)
+
+
+def pipeline_options(command: Command) -> Command:
+    """Add the options of a new index: ``tokenizer``, ``embedder``, ``encoder`` and ``passage_tokens``."""
+    options: list[Callable[[Command], Command]] = [
+        click.option(
+            "--passage-tokens",
+            type=click.IntRange(min=8),
+            metavar="N",
+            help="Longest passage, in tokens, of a new index.  [default: 256]",
+        ),
+        spec_option("encoder", "Positional encoder of a new index: name or name:key=value,…  [default: relative]"),
+        spec_option("embedder", "Embedder of a new index: name or name:key=value,…  [default: wordllama]"),
+        spec_option("tokenizer", "Tokenizer of a new index: name or name:key=value,…  [default: word]"),
+    ]
+    for option in options:
+        command = option(command)
+    return command
+
+
+def npy_option(*names: str, help: str) -> Callable[[Command], Command]:
+    """Add an option that names a .npy file to be read."""
+    return click.option(
+        *names, type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE.npy", help=help
+    )
