@@ -100,7 +100,8 @@ def _compile(precision: type[np.floating[Any]]) -> Kernel | None:
     }
     for cache in (True, False):
         try:
-            return numba.njit([signature], cache=cache, **options)(_encode)
+            kernel: Kernel = numba.njit([signature], cache=cache, **options)(_encode)
+            return kernel
         except Exception:  # noqa: S112 - a cache that cannot be written or read must not stop the compilation
             continue
     return None
