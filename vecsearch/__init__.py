@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from vecsearch.errors import (
         DocumentError,
+        FilterError,
         FormatVersionError,
         IdentityError,
         IndexClosedError,
@@ -35,11 +36,13 @@ if TYPE_CHECKING:
         VecsearchError,
         VectorsError,
     )
+    from vecsearch.filters import Filter, field
     from vecsearch.hookspecs import hookimpl
     from vecsearch.index import Index
     from vecsearch.pipeline import GivenVectors, Pipeline
     from vecsearch.protocols import (
         AligningEncoder,
+        CollectionStatistics,
         ContextualEmbedder,
         Embedder,
         Loader,
@@ -54,17 +57,18 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "vecsearch.errors": (
-        "DocumentError FormatVersionError IdentityError IndexClosedError IndexDamagedError IndexExistsError "
-        "IndexFolderError IndexLockedError IndexNotFoundError IndexReadOnlyError LoadError PluginConflictError "
-        "PluginError PluginLoadError PluginNotFoundError QueryError SearchTimeoutError StorageError UsageError "
-        "VecsearchError VectorsError"
+        "DocumentError FilterError FormatVersionError IdentityError IndexClosedError IndexDamagedError "
+        "IndexExistsError IndexFolderError IndexLockedError IndexNotFoundError IndexReadOnlyError LoadError "
+        "PluginConflictError PluginError PluginLoadError PluginNotFoundError QueryError SearchTimeoutError "
+        "StorageError UsageError VecsearchError VectorsError"
     ),
+    "vecsearch.filters": "Filter field",
     "vecsearch.hookspecs": "hookimpl",
     "vecsearch.index": "Index",
     "vecsearch.pipeline": "GivenVectors Pipeline",
     "vecsearch.protocols": (
-        "AligningEncoder ContextualEmbedder Embedder Loader Plugin PositionalEncoder Scorer SourceFile "
-        "StaticEmbedder Tokenizer"
+        "AligningEncoder CollectionStatistics ContextualEmbedder Embedder Loader Plugin PositionalEncoder Scorer "
+        "SourceFile StaticEmbedder Tokenizer"
     ),
     "vecsearch.types": "Document Hit Match Tokens Vocabulary",
 }
@@ -72,10 +76,13 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 
 __all__ = [
     "AligningEncoder",
+    "CollectionStatistics",
     "ContextualEmbedder",
     "Document",
     "DocumentError",
     "Embedder",
+    "Filter",
+    "FilterError",
     "FormatVersionError",
     "GivenVectors",
     "Hit",
@@ -111,6 +118,7 @@ __all__ = [
     "VectorsError",
     "Vocabulary",
     "__version__",
+    "field",
     "hookimpl",
 ]
 

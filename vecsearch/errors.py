@@ -3,6 +3,7 @@
     VecsearchError                      code
     ├── UsageError                      usage               a call that cannot mean anything (k < 1, two ids alike, …)
     │   ├── QueryError                  query               a query with nothing to search for
+    │   ├── FilterError                 filter              a filter that cannot be read or cannot match
     │   └── SearchTimeoutError          timeout             search(timeout=) ran out
     ├── DocumentError                   document            a document that cannot be stored as given
     │   └── VectorsError                vectors             vectors of a wrong shape, type or value
@@ -32,6 +33,7 @@ from typing import Any, ClassVar
 
 __all__ = [
     "DocumentError",
+    "FilterError",
     "FormatVersionError",
     "IdentityError",
     "IndexClosedError",
@@ -85,6 +87,16 @@ class UsageError(VecsearchError):
 
 class QueryError(UsageError):
     code = "query"
+
+
+class FilterError(UsageError):
+    """A filter that cannot be read, is too large, or compares what no document has.
+
+    Where it was read from text: ``text``, ``offset`` (of the place in it, from 0) and ``pointer``, two lines that
+    show the place.
+    """
+
+    code = "filter"
 
 
 class SearchTimeoutError(UsageError):
