@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import math
-import time
 
 import numpy as np
 import pytest
@@ -134,10 +133,9 @@ def test_like(pattern, text, expected):
     assert Like(("title",), pattern).matches({"title": text}) is expected
 
 
-def test_like_takes_no_exponential_time():
-    started = time.process_time()
+def test_like_with_many_wildcards_ends():
+    # A matcher that tries every split would not come back from this within a lifetime.
     assert not fits("a" * 3_000, as_pattern("%a" * 200 + "b"))
-    assert time.process_time() - started < 20
 
 
 # Python
