@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from vecsearch.errors import PluginError, UsageError, VecsearchError, VectorsError
-from vecsearch.protocols import Plugin, Scorer, Tokenizer
+from vecsearch.protocols import CollectionStatistics, Plugin, Scorer, Tokenizer
 from vecsearch.types import Tokens, Vocabulary
 
 if TYPE_CHECKING:
@@ -189,21 +189,26 @@ class GuardedScorer:
         """The scorer's own."""
         return self._scorer.files
 
+    @property
+    def needs_background(self) -> bool:
+        """Whether it reads ``CollectionStatistics.background``."""
+        return bool(getattr(self._scorer, "needs_background", False))
+
     def reduce(self, similarities: Floats, offsets: Offsets) -> Floats:
         """Return ``Scorer.reduce``, checked."""
         return self._checked("reduce", (len(similarities), len(offsets) - 1), similarities, offsets)
 
-    def transform(self, reduced: Floats, lengths: Offsets) -> Floats:
+    def transform(self, reduced: Floats, lengths: Offsets, statistics: CollectionStatistics) -> Floats:
         """Return ``Scorer.transform``, checked."""
-        return self._checked("transform", reduced.shape, reduced, lengths)
+        return self._checked("transform", reduced.shape, reduced, lengths, statistics)
 
     def combine(self, transformed: Floats, weights: Floats) -> Floats:
         """Return ``Scorer.combine``, checked."""
         return self._checked("combine", transformed.shape[1:], transformed, weights)
 
-    def sensitivity(self, weights: Floats) -> float:
+    def sensitivity(self, weights: Floats, statistics: CollectionStatistics) -> float:
         """Return ``Scorer.sensitivity``, checked."""
-        found = call(self._scorer, "scorer", "sensitivity", weights)
+        found = call(self._scorer, "scorer", "sensitivity", weights, statistics)
         if not isinstance(found, int | float | np.number) or not 0 <= found < math.inf:
             raise self._error("sensitivity", f"returned {found!r:.80}, not a finite number ≥ 0")
         return float(found)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AligningEncoder",
+    "CollectionStatistics",
     "ContextualEmbedder",
     "Embedder",
     "Loader",
@@ -72,7 +73,15 @@ class Tokenizer(Plugin, Protocol):
 
 @runtime_checkable
 class StaticEmbedder(Plugin, Protocol):
-    """Gives every vocabulary entry a row, whatever stands around it. Serves any tokenizer."""
+    """Gives every vocabulary entry a row, whatever stands around it. Serves any tokenizer.
+
+    It may also have a class attribute ``scorer``, a str: the name of the scorer that suits its vectors, which searches
+    use unless they ask for another; ``"debiased_maxsim"`` where it is absent.
+
+    And it may have a method ``reference() -> Sequence[str]``: texts of the language that it was made for, each like a
+    passage, a few thousand words together, always the same. A small index has too few tokens of its own to say how
+    similar chance makes two of them; these stand in (``CollectionStatistics.background``).
+    """
 
     @property
     def dim(self) -> int:
@@ -99,7 +108,10 @@ class StaticEmbedder(Plugin, Protocol):
 
 @runtime_checkable
 class ContextualEmbedder(Plugin, Protocol):
-    """Gives every token a vector that depends on its text. Demands its own tokenizer."""
+    """Gives every token a vector that depends on its text. Demands its own tokenizer.
+
+    It may have ``scorer`` and ``reference`` as a ``StaticEmbedder`` may; without ``scorer``, ``"maxsim"`` is used.
+    """
 
     @property
     def dim(self) -> int:
@@ -165,23 +177,59 @@ class AligningEncoder(PositionalEncoder, Protocol):
         """
         ...
 
+    def similarities(self, query: Floats, passage: Floats, alignment: int) -> Floats:
+        """Return all similarities of one alignment: float32 ``(n_query, n_tokens)``, to explain a score.
+
+        Args:
+            query, passage: as for ``align``.
+            alignment: a row of what ``align`` returned; the row holds this matrix's maxima over the passage.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class CollectionStatistics:
+    """What a scorer may know of the collection, beside the passages that it scores. The same for all of one search.
+
+    Attributes:
+        n_passages: live passages that hold a token, ≥ 0.
+        mean_length: tokens of a live passage on average, ≥ 1.
+        max_length: tokens of the longest passage that is scored, ≥ 1.
+        background: float32 ``(n_query, n_sample)``: row i holds the similarities of query token i to a sample of the
+            collection's own position-aware token vectors, in no order. It may have no columns, and has none unless
+            the scorer sets ``needs_background``. Never changed in place.
+    """
+
+    n_passages: int
+    mean_length: float
+    max_length: int
+    background: Floats
+
 
 class Scorer(Plugin, Protocol):
-    """Turns similarities of query tokens and passage tokens into one score a passage, in three steps."""
+    """Turns similarities of query tokens and passage tokens into one score a passage, in three steps.
+
+    It may have a class attribute ``needs_background``, a bool: True where it reads ``CollectionStatistics.background``,
+    which is computed for no other.
+    """
 
     def reduce(self, similarities: Floats, offsets: Offsets) -> Floats:
         """Reduce similarities ``(n_query, n_tokens)`` over the tokens of each passage to ``(n_query, n_passages)``.
 
-        No passage is empty.
+        No passage is empty. An ``AligningEncoder`` knows each query token's best partner only: that is then reduced
+        as if it were a passage of one token.
         """
         ...
 
-    def transform(self, reduced: Floats, lengths: Offsets) -> Floats:
+    def transform(self, reduced: Floats, lengths: Offsets, statistics: CollectionStatistics) -> Floats:
         """Adjust ``(n_query, n_passages)`` for what chance or length alone would give.
+
+        Called once for many passages, so that what depends on the query or on a length alone is computed once.
 
         Args:
             reduced: what ``reduce`` gave, or an approximation of it.
-            lengths: int64 ``(n_passages,)``, tokens of each passage.
+            lengths: int64 ``(n_passages,)`` ≥ 1, tokens of each passage.
+            statistics: of the collection.
         """
         ...
 
@@ -194,10 +242,11 @@ class Scorer(Plugin, Protocol):
         """
         ...
 
-    def sensitivity(self, weights: Floats) -> float:
+    def sensitivity(self, weights: Floats, statistics: CollectionStatistics) -> float:
         """Return the slope: when each similarity moves by at most ε, a score moves by at most this times ε.
 
-        Exact search rests on it: no passage is left out whose score could, within float32 rounding, be among the best.
+        It holds for passages of every length up to ``statistics.max_length``. Exact search rests on it: no passage is
+        left out whose score could, within float32 rounding, be among the best.
         """
         ...
 

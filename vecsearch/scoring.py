@@ -1,29 +1,39 @@
 """Exact late-interaction scoring, in two steps that together are exact and repeatable.
 
-1. ``best``: one float32 matrix product over all vectors, which is fast but rounds differently with the place of a
-   vector in memory. It keeps every passage whose score could, within a proven bound of that rounding, be among the
-   best n.
-2. ``score``: the kept passages again in float64, each similarity rounded to float32 at the end, so that equal texts
-   get equal scores wherever they are stored, and ties are ties.
+1. ``best`` and ``best_many``: a float32 matrix product over all vectors, which is fast but rounds differently with the
+   place of a vector in memory. They score every passage, and say by how much each score may be off: no passage can be
+   among the best n that is further than twice that below the n-th.
+2. ``score``: the passages that may be wanted again in float64, each similarity rounded to float32 at the end, so that
+   equal texts get equal scores wherever they are stored, and ties are ties.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from vecsearch.protocols import Scorer
+from vecsearch.protocols import CollectionStatistics, Scorer
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from vecsearch.stores.protocol import Numbers
     from vecsearch.types import Floats, Offsets
 
-__all__ = ["BLOCK_TOKENS", "best", "blocks", "score", "score_aligned"]
+    Doubles: TypeAlias = npt.NDArray[np.float64]
+    Part: TypeAlias = tuple[Floats, Offsets, Numbers]
+    WeighedQuery: TypeAlias = tuple[Floats, Floats, CollectionStatistics]
+    Scored: TypeAlias = tuple[Numbers, Doubles, float]
+
+__all__ = ["BLOCK_TOKENS", "best", "best_many", "blocks", "score", "score_aligned", "similarities"]
 
 BLOCK_TOKENS = 1 << 12
 """Tokens scored at a time: what a block of them (4 MiB of 256 dimensions) gives is still in the cache when reduced."""
+TOGETHER = 64
+"""Query tokens that meet a block in one product, where there are several queries."""
 
 
 def blocks(offsets: Offsets, n_tokens: int = BLOCK_TOKENS) -> Iterator[tuple[int, int]]:
@@ -42,67 +52,115 @@ def blocks(offsets: Offsets, n_tokens: int = BLOCK_TOKENS) -> Iterator[tuple[int
 
 
 def best(
-    parts: Iterable[tuple[Floats, Offsets, Numbers]], query: Floats, weights: Floats, scorer: Scorer, n: int
-) -> Numbers:
-    """Return the numbers of all passages that can be among the n best.
+    parts: Iterable[Part], query: Floats, weights: Floats, scorer: Scorer, statistics: CollectionStatistics
+) -> Scored:
+    """Return approximate scores of all live passages.
 
     Args:
-        parts: pieces of the collection: vectors float32 ``(n_tokens, dim)``, offsets of their passages, none empty,
-            and the number of each passage; a negative number marks a dead passage, which is left out.
-        query: float32 ``(n_query, dim)``; weights: float32 ``(n_query,)``.
+        parts: pieces of the collection: vectors float32 ``(n_tokens, dim)``, rows of unit length or zero, offsets of
+            their passages, none empty, and the number of each passage; a negative number marks a dead passage, which
+            is left out.
+        query: float32 ``(n_query, dim)``, rows of unit length or zero; weights: float32 ``(n_query,)``.
         scorer: the formula.
-        n: how many to find.
+        statistics: for the scorer, of this query.
 
     Returns:
-        int64 numbers in no order: all passages whose exact score is at least the n-th best exact score.
-        Rounding may let in a few more.
+        int64 numbers of the live passages, in the order of ``parts``; their scores, float64; and the slack: by how
+        much each of these scores may differ, at most, from that of ``score``.
+
+    Example:
+        Every passage that can be among the best n is in ``numbers[scores >= nth_best_score - 2 * slack]``.
     """
-    numbers_parts: list[Numbers] = []
-    reduced_parts: list[np.ndarray] = []
-    lengths_parts: list[Numbers] = []
+    (scored,) = _score_together(parts, [(query, weights, statistics)], scorer)
+    return scored
+
+
+def best_many(parts: Sequence[Part], queries: Sequence[WeighedQuery], scorer: Scorer) -> Iterator[Scored]:
+    """Yield ``best`` of several queries, in their order: vectors are read once for about ``TOGETHER`` query tokens.
+
+    Args:
+        parts: as for ``best``; gone through several times.
+        queries: query, weights and statistics of each, as for ``best``.
+        scorer: the formula.
+    """
+    first = 0
+    for number in range(1, len(queries) + 1):
+        n_together = sum(len(query) for query, _, _ in queries[first : number + 1])
+        if number == len(queries) or n_together > TOGETHER:
+            yield from _score_together(parts, queries[first:number], scorer)
+            first = number
+
+
+def _score_together(parts: Iterable[Part], queries: Sequence[WeighedQuery], scorer: Scorer) -> Iterator[Scored]:
+    joined = np.concatenate([query for query, _, _ in queries]).T
+    bounds = [0, *itertools.accumulate(len(query) for query, _, _ in queries)]
+    numbers_parts: list[Numbers] = [np.zeros(0, np.int64)]
+    lengths_parts: list[Numbers] = [np.zeros(0, np.int64)]
+    reduced_parts: list[list[Floats]] = [[np.zeros((len(query), 0), np.float32)] for query, _, _ in queries]
     for vectors, offsets, numbers in parts:
         for first, last in blocks(offsets):
             begin, end = int(offsets[first]), int(offsets[last])
             # the long matrix comes first: OpenBLAS is a third faster that way round (docs/decisions.md)
-            similarities = (vectors[begin:end] @ query.T).T
+            products = (vectors[begin:end] @ joined).T
             live = numbers[first:last] >= 0
-            reduced_parts.append(scorer.reduce(similarities, offsets[first : last + 1] - begin)[:, live])
+            for reduced, (top, bottom) in zip(reduced_parts, itertools.pairwise(bounds), strict=True):
+                reduced.append(scorer.reduce(products[top:bottom], offsets[first : last + 1] - begin)[:, live])
             numbers_parts.append(numbers[first:last][live])
             lengths_parts.append(np.diff(offsets[first : last + 1])[live])
-    if not numbers_parts:
-        return np.zeros(0, np.int64)
-    all_numbers = np.concatenate(numbers_parts)
-    transformed = scorer.transform(np.concatenate(reduced_parts, axis=1), np.concatenate(lengths_parts))
-    all_scores = np.asarray(scorer.combine(transformed, weights), np.float64)
-    if len(all_scores) <= n:
-        return all_numbers
+    all_numbers, lengths = np.concatenate(numbers_parts), np.concatenate(lengths_parts)
+    for (query, weights, statistics), reduced in zip(queries, reduced_parts, strict=True):
+        # transformed all at once: what depends on the query or a length alone is computed once
+        transformed = scorer.transform(np.concatenate(reduced, axis=1), lengths, statistics)
+        reduced.clear()
+        scores = np.asarray(scorer.combine(transformed, weights), np.float64)
+        yield all_numbers, scores, _slack(query, weights, scorer, statistics)
+
+
+def _slack(query: Floats, weights: Floats, scorer: Scorer, statistics: CollectionStatistics) -> float:
     # invariant: a dot product of d terms in float32 is off by at most d·2⁻²⁴·Σ|q_f·v_f| ≤ d·2⁻²⁴ for unit vectors
-    # (Higham, Accuracy and Stability of Numerical Algorithms, §3.1), so a score by at most sensitivity times that;
-    # the float32 rounding of each exact similarity adds 2⁻²⁴. Both the n-th best and its rivals may be off: twice.
-    slack = 2 * scorer.sensitivity(weights) * (query.shape[1] + 8) * 2.0**-24
-    threshold = np.partition(all_scores, len(all_scores) - n)[len(all_scores) - n] - slack
-    found: Numbers = all_numbers[all_scores >= threshold]
-    return found
+    # (Higham, Accuracy and Stability of Numerical Algorithms, §3.1), so a score by at most sensitivity times that. The
+    # float32 rounding of each exact similarity adds 2⁻²⁴; the rest of the 8 is for rounding in the scorer's own steps.
+    return scorer.sensitivity(weights, statistics) * float(query.shape[1] + 8) * 2.0**-24
 
 
-def score(query: Floats, weights: Floats, vectors: Floats, offsets: Offsets, scorer: Scorer) -> np.ndarray:
+def similarities(query: Floats, vectors: Floats) -> Floats:
+    """Return similarities as exact scores are made of: computed in float64, rounded to float32 at the end.
+
+    Args:
+        query: float32 ``(n_query, dim)``.
+        vectors: float32 ``(n_tokens, dim)``.
+
+    Returns:
+        float32 ``(n_query, n_tokens)``. Equal vectors give equal columns, wherever they stand.
+    """
+    return (query.astype(np.float64) @ vectors.astype(np.float64).T).astype(np.float32)
+
+
+def score(
+    query: Floats,
+    weights: Floats,
+    vectors: Floats,
+    offsets: Offsets,
+    scorer: Scorer,
+    statistics: CollectionStatistics,
+) -> Doubles:
     """Return the exact scores of passages.
 
     Args:
         query: float32 ``(n_query, dim)``; weights: float32 ``(n_query,)``.
         vectors: float32 ``(n_tokens, dim)``; offsets: int64 ``(n_passages + 1,)``, no passage empty.
         scorer: the formula.
+        statistics: for the scorer, of this query.
 
     Returns:
         float64 ``(n_passages,)``.
     """
-    wide = query.astype(np.float64)
-    parts = [np.zeros(0)]
+    reduced = [np.zeros((len(query), 0), np.float32)]
     for first, last in blocks(offsets):
         begin, end = int(offsets[first]), int(offsets[last])
-        similarities = (wide @ vectors[begin:end].astype(np.float64).T).astype(np.float32)
-        parts.append(_scores(similarities, offsets[first : last + 1] - begin, weights, scorer))
-    return np.concatenate(parts)
+        reduced.append(scorer.reduce(similarities(query, vectors[begin:end]), offsets[first : last + 1] - begin))
+    transformed = scorer.transform(np.concatenate(reduced, axis=1), np.diff(offsets), statistics)
+    return np.asarray(scorer.combine(transformed, weights), np.float64)
 
 
 def score_aligned(
@@ -112,21 +170,24 @@ def score_aligned(
     vectors: Floats,
     offsets: Offsets,
     scorer: Scorer,
-) -> np.ndarray:
+    statistics: CollectionStatistics,
+) -> Doubles:
     """Return the scores of passages as ``score`` does, each the largest over all alignments with the query.
+
+    An alignment has one similarity a query token, that of its best partner; the scorer reduces it like a passage of
+    one token and transforms it with the length of the whole.
 
     Args:
         align: of an ``AligningEncoder``.
-        query, weights, vectors, offsets, scorer: as for ``score``.
+        query, weights, vectors, offsets, scorer, statistics: as for ``score``.
     """
-    scores = np.zeros(len(offsets) - 1)
-    for number, (begin, end) in enumerate(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)):
-        aligned = align(query, vectors[begin:end])
-        lengths = np.full(len(aligned), end - begin, np.int64)
-        scores[number] = np.max(scorer.combine(scorer.transform(aligned.T, lengths), weights))
-    return scores
-
-
-def _scores(similarities: Floats, offsets: Offsets, weights: Floats, scorer: Scorer) -> np.ndarray:
-    reduced = scorer.reduce(similarities, offsets)
-    return np.asarray(scorer.combine(scorer.transform(reduced, np.diff(offsets)), weights), np.float64)
+    aligned = [align(query, vectors[begin:end]) for begin, end in itertools.pairwise(offsets.tolist())]
+    if not aligned:
+        return np.zeros(0)
+    counts = np.array(list(map(len, aligned)), np.int64)
+    partners = np.ascontiguousarray(np.concatenate(aligned).T)
+    reduced = scorer.reduce(partners, np.arange(partners.shape[1] + 1))
+    transformed = scorer.transform(reduced, np.repeat(np.diff(offsets), counts), statistics)
+    scores = np.asarray(scorer.combine(transformed, weights), np.float64)
+    best_scores: Doubles = np.maximum.reduceat(scores, np.cumsum(counts) - counts)
+    return best_scores

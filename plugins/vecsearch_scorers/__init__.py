@@ -1,1 +1,1 @@
-"""Scorers: MaxSim."""
+"""Scorers: MaxSim, MaxSim less what chance gives, and soft term frequencies."""

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from vecsearch_scorers.summation import weighted_sum
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from vecsearch import CollectionStatistics
     from vecsearch.types import Floats, Offsets
 
 __all__ = ["MaxSimScorer"]
@@ -33,10 +36,12 @@ class MaxSimScorer:
 
     With weights 1 and 2, passage 0 scores 1·0.5 + 2·0.75 and passage 1 scores 1·(−1) + 2·(−0.5).
 
+        >>> from vecsearch import CollectionStatistics
+        >>> statistics = CollectionStatistics(2, mean_length=1.5, max_length=2, background=np.zeros((2, 0), np.float32))
         >>> weights = np.array([1.0, 2.0], dtype=np.float32)
-        >>> scorer.combine(scorer.transform(best, np.array([2, 1])), weights).tolist()
+        >>> scorer.combine(scorer.transform(best, np.array([2, 1]), statistics), weights).tolist()
         [2.0, -2.0]
-        >>> scorer.sensitivity(weights)
+        >>> scorer.sensitivity(weights, statistics)
         3.0
     """
 
@@ -66,26 +71,19 @@ class MaxSimScorer:
         # subtle: for an empty stretch reduceat would give the next passage's first value; the contract has none.
         return np.maximum.reduceat(similarities, offsets[:-1], axis=1)
 
-    def transform(self, reduced: Floats, lengths: Offsets) -> Floats:  # noqa: ARG002 (MaxSim knows no length)
+    def transform(
+        self,
+        reduced: Floats,
+        lengths: Offsets,  # noqa: ARG002 (MaxSim knows no length)
+        statistics: CollectionStatistics,  # noqa: ARG002
+    ) -> Floats:
         """Return ``reduced`` as it is."""
         return reduced
 
-    def combine(self, transformed: Floats, weights: Floats) -> npt.NDArray[np.floating[Any]]:
-        """Return Σ_i w_i · m_i.
+    def combine(self, transformed: Floats, weights: Floats) -> npt.NDArray[np.float64]:
+        """Return Σ_i w_i · m_i; see ``weighted_sum``."""
+        return weighted_sum(transformed, weights)
 
-        Args:
-            transformed: ``(n_query, n_passages)``.
-            weights: ``(n_query,)``.
-
-        Returns:
-            float64 ``(n_passages,)``, summed in float64 in the order of the query, so that passages whose
-            similarities are equal score equal to the last bit, whatever stands beside them.
-        """
-        scores = np.zeros(transformed.shape[1], dtype=np.float64)
-        for weight, row in zip(weights.tolist(), transformed, strict=True):  # once a query token
-            scores += weight * row.astype(np.float64)
-        return scores
-
-    def sensitivity(self, weights: Floats) -> float:
+    def sensitivity(self, weights: Floats, statistics: CollectionStatistics) -> float:  # noqa: ARG002
         """Return Σ_i |w_i|: no maximum moves further than the similarities it is taken of."""
         return float(np.abs(weights).sum(dtype=np.float64))

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 @hookimpl
 def vecsearch_register_scorers() -> Sequence[type[Scorer]]:
-    """Register maxsim."""
+    """Register debiased_maxsim, maxsim and soft_tf."""
+    from vecsearch_scorers.debiased import DebiasedMaxSimScorer
     from vecsearch_scorers.maxsim import MaxSimScorer
+    from vecsearch_scorers.soft_tf import SoftTfScorer
 
-    return [MaxSimScorer]
+    return [DebiasedMaxSimScorer, MaxSimScorer, SoftTfScorer]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.tiny import TinyTokenizer
-from vecsearch import PluginError, QueryError, Tokens, UsageError, VectorsError, Vocabulary
+from vecsearch import CollectionStatistics, PluginError, QueryError, Tokens, UsageError, VectorsError, Vocabulary
 from vecsearch.guarding import (
     LARGEST,
     GuardedScorer,
@@ -156,14 +156,17 @@ class Scorer:
     def reduce(self, similarities: np.ndarray, offsets: np.ndarray) -> Any:
         return np.maximum.reduceat(similarities, offsets[:-1], axis=1)
 
-    def transform(self, reduced: np.ndarray, lengths: np.ndarray) -> Any:
-        return reduced / lengths
+    def transform(self, reduced: np.ndarray, lengths: np.ndarray, statistics: CollectionStatistics) -> Any:
+        return reduced / lengths + statistics.background.max(axis=1, keepdims=True, initial=0)
 
     def combine(self, transformed: np.ndarray, weights: np.ndarray) -> Any:
         return weights @ transformed
 
-    def sensitivity(self, weights: np.ndarray) -> float:
-        return float(weights.sum())
+    def sensitivity(self, weights: np.ndarray, statistics: CollectionStatistics) -> float:
+        return float(weights.sum() * statistics.max_length)
+
+
+STATISTICS = CollectionStatistics(2, 1.5, 2, np.zeros((2, 0), np.float32))
 
 
 def test_a_guarded_scorer_answers_as_the_scorer_does() -> None:
@@ -171,12 +174,22 @@ def test_a_guarded_scorer_answers_as_the_scorer_does() -> None:
     similarities = np.array([[1, 2, 3], [4, 6, 5]], np.float32)
     reduced = guarded.reduce(similarities, np.array([0, 2, 3]))
     assert reduced.tolist() == [[2, 3], [6, 5]]
-    transformed = guarded.transform(reduced, np.array([2, 1]))
+    transformed = guarded.transform(reduced, np.array([2, 1]), STATISTICS)
     assert transformed.tolist() == [[1, 3], [3, 5]]
     weights = np.array([1, 10], np.float32)
     assert guarded.combine(transformed, weights).tolist() == [31, 53]
-    assert guarded.sensitivity(weights) == 11
+    assert guarded.sensitivity(weights, STATISTICS) == 22
+    some = CollectionStatistics(2, 1.5, 2, np.array([[0, 4], [8, 0]], np.float32))
+    assert guarded.transform(reduced, np.array([2, 1]), some).tolist() == [[5, 7], [11, 13]]
     assert (guarded.config, guarded.files) == ({"a": 1}, {"b": "c"})
+
+
+def test_a_scorer_needs_no_background_unless_it_says_so() -> None:
+    class Needy(Scorer):
+        needs_background: ClassVar[bool] = True
+
+    assert GuardedScorer(Scorer()).needs_background is False
+    assert GuardedScorer(Needy()).needs_background is True
 
 
 def test_a_scorer_without_all_methods_is_refused_at_once() -> None:
@@ -187,9 +200,9 @@ def test_a_scorer_without_all_methods_is_refused_at_once() -> None:
 @pytest.mark.parametrize("value", [-1.0, np.inf, np.nan, "5", None])
 def test_a_sensitivity_must_be_a_bound(value: Any) -> None:
     class Wrong(Scorer):
-        def sensitivity(self, weights: np.ndarray) -> float:
+        def sensitivity(self, weights: np.ndarray, statistics: CollectionStatistics) -> float:
             found: float = value
             return found
 
     with pytest.raises(PluginError, match=r"scorer 'of-this-test': sensitivity\(\) returned"):
-        GuardedScorer(Wrong()).sensitivity(np.ones(1, np.float32))
+        GuardedScorer(Wrong()).sensitivity(np.ones(1, np.float32), STATISTICS)

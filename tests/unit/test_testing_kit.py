@@ -402,6 +402,34 @@ def test_broken_static_embedder_is_reported(case):
     fails(check_embedder, type("Broken", (Static,), changes), *said)
 
 
+OPTIONAL = {
+    "scorer is a class": ({"scorer": MaxSimScorer}, ["scorer: it is the name of a scorer"]),
+    "scorer without a name": ({"scorer": ""}, ["scorer: it is the name of a scorer", "seen:  ''"]),
+    "one text": ({"reference": lambda self: "dog bites man"}, ["a list of texts", "'dog bites man'"]),
+    "no text": ({"reference": lambda self: []}, ["and at least one"]),
+    "empty text": ({"reference": lambda self: ["dog", " "]}, ["none of them empty"]),
+    "words as bytes": ({"reference": lambda self: [b"dog"]}, ["a list of texts"]),
+    "raises": ({"reference": lambda self: 1 / 0}, ["must not raise", "ZeroDivisionError"]),
+    "other texts each time": (
+        {"reference": lambda self: [str(_count(self))]},
+        ["always gives the same texts", "['1'], then ['2']"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OPTIONAL)
+@pytest.mark.parametrize("kind", [Static, Contextual])
+def test_broken_optional_part_of_an_embedder_is_reported(kind, case):
+    changes, said = OPTIONAL[case]
+    fails(check_embedder, type("Broken", (kind,), changes), *said)
+
+
+@pytest.mark.parametrize("kind", [Static, Contextual])
+def test_embedder_with_the_optional_parts_passes(kind):
+    parts = {"scorer": "soft_tf", "reference": lambda self: ("dog bites man", "man bites dog")}
+    check_embedder(type("Complete", (kind,), parts))
+
+
 def test_embedder_that_is_of_no_kind_is_reported():
     class Neither(Base):
         name = "neither"
@@ -568,8 +596,26 @@ def test_broken_aligning_encoder_is_reported(case):
 # Scorers
 
 
-def test_correct_scorer_passes():
+class Relative(MaxSimScorer):
+    """A correct scorer that reads the background: the share of it that the best partner is above."""
+
+    name = "relative"
+    needs_background = True
+
+    def transform(self, reduced, lengths, statistics):
+        background = statistics.background
+        if not background.shape[1]:
+            return reduced
+        least = np.minimum(np.median(background, axis=1, keepdims=True), 0.5)
+        return np.maximum(reduced - least, 0) / (1 - least)
+
+    def sensitivity(self, weights, statistics):
+        return 2 * float(weights.sum())
+
+
+def test_correct_scorers_pass():
     check_scorer(MaxSimScorer)
+    check_scorer(Relative)
 
 
 def _next_passage_too(self, similarities, offsets):
@@ -583,10 +629,23 @@ def _sort_in_place(self, similarities, offsets):
     return MaxSimScorer.reduce(self, similarities, offsets)
 
 
+def _sort_background(self, reduced, lengths, statistics):
+    statistics.background.sort(axis=1)
+    return Relative.transform(self, reduced, lengths, statistics)
+
+
+def _first_of_background(self, reduced, lengths, statistics):
+    return reduced - statistics.background[:, :1] if statistics.background.shape[1] else reduced
+
+
+def _count_all(self, similarities, offsets):
+    return np.add.reduceat(np.maximum(similarities, 0), offsets[:-1], axis=1)
+
+
 BROKEN_SCORERS = {
     "whole batch": ({"reduce": _next_passage_too}, ["never depends on the other passages"]),
     "batch mean": (
-        {"transform": lambda self, r, lengths: r * np.float32(lengths.mean() / 3)},
+        {"transform": lambda self, r, lengths, c: r * np.float32(lengths.mean() / 3)},
         ["never depends on the other passages"],
     ),
     "reduced over the wrong axis": (
@@ -597,12 +656,13 @@ BROKEN_SCORERS = {
     "changes its input": ({"reduce": _sort_in_place}, ["never changed in place", "similarities was"]),
     "falls": ({"combine": lambda self, t, w: -(w @ t)}, ["never lowers a score", "a score fell by"]),
     "sensitivity too low": (
-        {"sensitivity": lambda self, w: float(w.max())},
-        ["no score moves by more than sensitivity(weights) · ε"],
+        {"sensitivity": lambda self, w, c: float(w.max())},
+        ["no score moves by more than sensitivity · ε"],
     ),
-    "sensitivity is an array": ({"sensitivity": lambda self, w: w}, ["one finite number"]),
+    "sensitivity forgets the length": ({"reduce": _count_all}, ["no score moves by more than sensitivity · ε"]),
+    "sensitivity is an array": ({"sensitivity": lambda self, w, c: w}, ["one finite number"]),
     "steep": (
-        {"transform": lambda self, r, lengths: np.where(r > 0, np.float32(5) * r, r)},
+        {"transform": lambda self, r, lengths, c: np.where(r > 0, np.float32(5) * r, r)},
         ["no score moves by more than", "steepest slope"],
     ),
     "divides by the weights": (
@@ -610,10 +670,20 @@ BROKEN_SCORERS = {
         ["combine: the result is finite", "all weights 0"],
     ),
     "logarithm of the negative": (
-        {"transform": lambda self, r, lengths: np.log(r)},
+        {"transform": lambda self, r, lengths, c: np.log(r)},
         ["transform: the result is finite", "nan"],
     ),
     "no reduce": ({"reduce": lambda self, s: s}, ["must not raise", "TypeError"]),
+    "no statistics": ({"transform": lambda self, r, lengths: r}, ["must not raise", "TypeError"]),
+    "background without asking": (
+        {"transform": lambda self, r, lengths, c: r - c.background[:, :1]},
+        ["transform: the result is floating", "shape (1, 0)", "background float32 (1, 0)"],
+    ),
+    "needs_background is no bool": ({"needs_background": "yes"}, ["needs_background: it is a bool", "'yes'"]),
+    "needs_background raises": (
+        {"needs_background": property(lambda self: 1 / 0)},
+        ["must not raise", "ZeroDivisionError"],
+    ),
 }
 
 
@@ -621,6 +691,30 @@ BROKEN_SCORERS = {
 def test_broken_scorer_is_reported(case):
     changes, said = BROKEN_SCORERS[case]
     fails(check_scorer, type("Broken", (MaxSimScorer,), changes), *said)
+
+
+BROKEN_BY_BACKGROUND = {
+    "fails without one": (
+        {"transform": lambda self, r, lengths, c: r - c.background.max(axis=1, keepdims=True)},
+        ["transform: it must not raise", "ValueError: zero-size array", "background float32 (1, 0)"],
+    ),
+    "believes it in order": ({"transform": _first_of_background}, ["a sample in no order", "turned round"]),
+    "sorts it in place": ({"transform": _sort_background}, ["never changed in place", "statistics.background was"]),
+    "slope of no background": (
+        {"sensitivity": MaxSimScorer.sensitivity},
+        ["no score moves by more than sensitivity · ε"],
+    ),
+    "divides by nothing": (
+        {"transform": lambda self, r, lengths, c: r / (1 - c.background.max(axis=1, keepdims=True, initial=-1))},
+        ["transform: the result is finite", "background float32 (1, 3) [[1., 1., 1.]]"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN_BY_BACKGROUND)
+def test_scorer_that_fails_on_some_background_is_reported(case):
+    changes, said = BROKEN_BY_BACKGROUND[case]
+    fails(check_scorer, type("Broken", (Relative,), changes), *said)
 
 
 # Loaders
@@ -818,7 +912,9 @@ def test_unknown_plugin_names_those_that_are_there():
 
 
 def test_scorers_that_ship_with_vecsearch_pass():
-    assert check_plugin("scorers") == ["plugin scorers", "scorer maxsim"]
+    assert set(check_plugin("scorers")) == {
+        *("plugin scorers", "scorer debiased_maxsim", "scorer maxsim", "scorer soft_tf"),
+    }
 
 
 def test_tokenizers_that_ship_with_vecsearch_pass():

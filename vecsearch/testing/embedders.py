@@ -62,7 +62,8 @@ def check_embedder(cls: type[Any], /, *, tolerance: float = 1e-3, **config: Any)
 
     What is checked: name, version, configuration and files; ``dim``; types, shapes and finiteness of rows or
     vectors; unknown entries, empty texts and empty batches; that a row doesn't depend on its neighbours in the
-    batch, on earlier calls or on the thread; for a contextual embedder its tokenizer too.
+    batch, on earlier calls or on the thread; for a contextual embedder its tokenizer too; ``scorer`` and ``reference``
+    where they are there.
     """
     embedder = build("embedder", cls, config)
     subject = f"embedder {cls.__qualname__}"
@@ -80,10 +81,49 @@ def check_embedder(cls: type[Any], /, *, tolerance: float = 1e-3, **config: Any)
         raise ConformanceError(
             f"{subject}.dim", "it is an int ≥ 1", seen=shown(dim), given="()", advice="return the length of a row"
         )
+    _check_scorer_name(subject, embedder)
+    _check_reference(subject, embedder)
     if isinstance(embedder, StaticEmbedder):
         _check_static(subject, embedder, dim, tolerance)
     else:
         _check_contextual(subject, embedder, dim, tolerance)
+
+
+def _check_scorer_name(subject: str, embedder: Any) -> None:
+    scorer = call(f"{subject}.scorer", "()", getattr, embedder, "scorer", "maxsim")
+    if not isinstance(scorer, str) or not scorer:
+        raise ConformanceError(
+            f"{subject}.scorer",
+            "it is the name of a scorer, where it is there",
+            seen=shown(scorer),
+            given="()",
+            advice='write `scorer: ClassVar[str] = "maxsim"`, or leave it out to take what suits the kind',
+        )
+
+
+def _check_reference(subject: str, embedder: Any) -> None:
+    if not hasattr(type(embedder), "reference"):
+        return
+    where = f"{subject}.reference"
+    texts = call(where, "()", lambda: embedder.reference())
+    again = call(where, "()", lambda: embedder.reference())
+    is_list = isinstance(texts, Sequence) and not isinstance(texts, str) and len(texts) > 0
+    if not is_list or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise ConformanceError(
+            where,
+            "it is a list of texts, none of them empty, and at least one",
+            seen=shown(texts),
+            given="()",
+            advice="return texts of the language that the model was made for, or leave the method out",
+        )
+    if list(texts) != list(again):
+        raise ConformanceError(
+            where,
+            "it always gives the same texts",
+            seen=f"{shown(texts)}, then {shown(again)}",
+            given="()",
+            advice="return a constant: scores of small indexes depend on it",
+        )
 
 
 _METHODS = ("dim", "rows", "vocabulary", "tokenizer", "embed")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from vecsearch.protocols import CollectionStatistics
 from vecsearch.testing.contract import (
     ConformanceError,
     build,
@@ -22,13 +24,33 @@ from vecsearch.testing.contract import (
 __all__ = ["check_scorer"]
 
 # Number of query tokens, and tokens of each passage; the smallest cases first. No passage is empty.
-_CASES: tuple[tuple[int, tuple[int, ...]], ...] = (
+_SHAPES: tuple[tuple[int, tuple[int, ...]], ...] = (
     *((1, (1,)), (1, (2,)), (2, (1,)), (1, (1, 1)), (2, (2, 1))),
     *((3, (1, 5, 2)), (4, (30, 1, 256, 7))),
 )
+_RANGES = ((-1, 1), (-1, -0.1), (0, 0), (1, 1))
 
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 Offsets = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What a scorer is given: passages, the query's weights, and the collection."""
+
+    similarities: Floats
+    offsets: Offsets
+    weights: Floats
+    statistics: CollectionStatistics
+
+    def __str__(self) -> str:
+        collection = self.statistics
+        return (
+            f"similarities {shown(self.similarities)}, offsets {self.offsets.tolist()}, "
+            f"weights {self.weights.tolist()}, mean_length {collection.mean_length:g}, "
+            f"max_length {collection.max_length}, background {shown(collection.background)}"
+        )
 
 
 def check_scorer(cls: type[Any], /, **config: Any) -> None:
@@ -41,134 +63,169 @@ def check_scorer(cls: type[Any], /, **config: Any) -> None:
     Raises:
         ConformanceError: it breaks the contract.
 
-    What is checked: name, version, configuration and files; types, shapes and finiteness of all three steps, for
-    negative similarities and weights of 0 too; that a passage's score doesn't depend on the other passages, on
-    earlier calls or on the thread; that a similarity which grows never lowers a score; that ``sensitivity`` bounds
-    how far scores move: by at most sensitivity · ε when every similarity moves by at most ε.
+    What is checked: name, version, configuration and files; that ``needs_background`` is a bool where it is there;
+    types, shapes and finiteness of all three steps, for negative similarities and weights of 0 too; with backgrounds of
+    many kinds where it needs one, the empty one included, and with none where it does not; that a passage's score
+    doesn't depend on the other passages, on the order of the background, on earlier calls or on the thread; that a
+    similarity which grows never lowers a score; that ``sensitivity`` bounds how far scores move: by at most
+    sensitivity · ε when every similarity moves by at most ε.
     """
     scorer = build("scorer", cls, config)
     subject = f"scorer {cls.__qualname__}"
     check_methods(subject, scorer, ["reduce", "transform", "combine", "sensitivity"])
+    needs_background = _needs_background(subject, scorer)
     generator = np.random.default_rng(0)
-    for n_query, lengths in _CASES:
+    for n_query, lengths in _SHAPES:
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         weights = generator.uniform(0.1, 16, n_query).astype(np.float32)
-        for low, high in ((-1, 1), (-1, -0.1), (0, 0), (1, 1)):
-            similarities = generator.uniform(low, high, (n_query, int(offsets[-1]))).astype(np.float32)
-            given = (
-                f"similarities of {n_query} query tokens in [{low}, {high}], passages of {list(lengths)} tokens, "
-                f"weights {weights.tolist()}"
-            )
-            scores = _score(subject, scorer, similarities, offsets, weights, given)
-            _score(subject, scorer, similarities, offsets, np.zeros_like(weights), f"{given}, but all weights 0")
-            _check_independence(subject, scorer, similarities, offsets, weights, scores, given)
-        for _ in range(8):
-            similarities = generator.uniform(-1, 1, (n_query, int(offsets[-1]))).astype(np.float32)
-            _check_movement(subject, scorer, similarities, offsets, weights, generator)
-    cases = [
-        (generator.uniform(-1, 1, (2, 6)).astype(np.float32), np.array(bounds), np.array([1, 2], np.float32))
-        for bounds in ([0, 2, 6], [0, 1, 3, 6])
-    ]
+        for statistics in _collections(generator, n_query, lengths, needs_background):
+            for low, high in _RANGES:
+                similarities = generator.uniform(low, high, (n_query, int(offsets[-1]))).astype(np.float32)
+                case = _Case(similarities, offsets, weights, statistics)
+                scores = _score(subject, scorer, case)
+                _score(subject, scorer, replace(case, weights=np.zeros_like(weights)), ": all weights 0")
+                _check_independence(subject, scorer, case, scores)
+            for _ in range(4):
+                similarities = generator.uniform(-1, 1, (n_query, int(offsets[-1]))).astype(np.float32)
+                _check_movement(subject, scorer, _Case(similarities, offsets, weights, statistics), generator)
+    cases = []
+    for bounds in ([0, 2, 6], [0, 1, 3, 6]):
+        *_, statistics = _collections(generator, 2, tuple(np.diff(bounds).tolist()), needs_background)
+        similarities = generator.uniform(-1, 1, (2, 6)).astype(np.float32)
+        cases.append(_Case(similarities, np.array(bounds), np.array([1, 2], np.float32), statistics))
     check_in_threads(
         subject,
         "two batches",
-        [lambda case=case: _plain_score(scorer, *case) for case in cases],  # type: ignore[misc]
+        [lambda case=case: _plain_score(scorer, case) for case in cases],  # type: ignore[misc]
         lambda one, other: np.array_equal(one, other),
     )
 
 
-def _plain_score(scorer: Any, similarities: Floats, offsets: Offsets, weights: Floats) -> Floats:
-    reduced = scorer.reduce(similarities, offsets)
-    scores: Floats = scorer.combine(scorer.transform(reduced, np.diff(offsets)), weights)
+def _needs_background(subject: str, scorer: Any) -> bool:
+    needs_background = call(f"{subject}.needs_background", "()", getattr, scorer, "needs_background", False)
+    if not isinstance(needs_background, bool):
+        raise ConformanceError(
+            f"{subject}.needs_background",
+            "it is a bool, where it is there: whether the scorer reads statistics.background",
+            seen=shown(needs_background),
+            given="()",
+            advice="write `needs_background: ClassVar[bool] = True` in the class, or leave it out",
+        )
+    return needs_background
+
+
+def _collections(
+    generator: np.random.Generator, n_query: int, lengths: tuple[int, ...], needs_background: bool
+) -> Iterator[CollectionStatistics]:
+    """Yield what the passages may be part of; the last is the most usual."""
+    longest = max(lengths)
+    empty = np.zeros((n_query, 0), np.float32)
+    yield CollectionStatistics(len(lengths), float(np.mean(lengths)), longest, empty)
+    yield CollectionStatistics(1_000, 100.0, 4 * longest, empty)
+    if needs_background:
+        for background in (
+            generator.uniform(-1, 1, (n_query, 1)),
+            np.full((n_query, 3), -1),
+            np.full((n_query, 3), 1),
+            generator.normal(0.05, 0.15, (n_query, 60)).clip(-1, 1),
+        ):
+            yield CollectionStatistics(len(lengths), 1.0, longest, background.astype(np.float32))
+
+
+def _plain_score(scorer: Any, case: _Case) -> Floats:
+    reduced = scorer.reduce(case.similarities, case.offsets)
+    transformed = scorer.transform(reduced, np.diff(case.offsets), case.statistics)
+    scores: Floats = scorer.combine(transformed, case.weights)
     return scores
 
 
-def _score(
-    subject: str, scorer: Any, similarities: Floats, offsets: Offsets, weights: Floats, given: str
-) -> npt.NDArray[np.float64]:
+def _score(subject: str, scorer: Any, case: _Case, remark: str = "") -> Doubles:
     """Return the scores, every step checked."""
-    n_query, n_passages = len(similarities), len(offsets) - 1
-    lengths = np.diff(offsets)
-    before = [array.copy() for array in (similarities, offsets, weights, lengths)]
+    n_query, n_passages = len(case.similarities), len(case.offsets) - 1
+    lengths = np.diff(case.offsets)
+    given = f"{case}{remark}"
+    inputs: dict[str, npt.NDArray[Any]] = {
+        "similarities": case.similarities,
+        "offsets": case.offsets,
+        "weights": case.weights,
+        "lengths": lengths,
+        "statistics.background": case.statistics.background,
+    }
+    before = {what: array.copy() for what, array in inputs.items()}
     with np.errstate(all="ignore"):  # what is not finite is reported by its place, not by a warning
-        reduced = call(f"{subject}.reduce", given, scorer.reduce, similarities, offsets)
+        reduced = call(f"{subject}.reduce", given, scorer.reduce, case.similarities, case.offsets)
         check_array(f"{subject}.reduce", "the result", reduced, None, (n_query, n_passages), given)
         reduced_before = reduced.copy()
-        transformed = call(f"{subject}.transform", given, scorer.transform, reduced, lengths)
+        transformed = call(f"{subject}.transform", given, scorer.transform, reduced, lengths, case.statistics)
         check_array(f"{subject}.transform", "the result", transformed, None, (n_query, n_passages), given)
         unchanged(f"{subject}.transform", "reduced", reduced_before, reduced, given)
         transformed_before = transformed.copy()
-        scores = call(f"{subject}.combine", given, scorer.combine, transformed, weights)
+        scores = call(f"{subject}.combine", given, scorer.combine, transformed, case.weights)
         check_array(f"{subject}.combine", "the result", scores, None, (n_passages,), given)
         unchanged(f"{subject}.combine", "transformed", transformed_before, transformed, given)
-    names = ("similarities", "offsets", "weights", "lengths")
-    for what, was, now in zip(names, before, (similarities, offsets, weights, lengths), strict=True):
-        unchanged(subject, what, was, now, given)
+    for what, array in inputs.items():
+        unchanged(subject, what, before[what], array, given)
     return np.asarray(scores, np.float64)
 
 
-def _check_independence(
-    subject: str,
-    scorer: Any,
-    similarities: Floats,
-    offsets: Offsets,
-    weights: Floats,
-    scores: Sequence[float] | npt.NDArray[np.float64],
-    given: str,
-) -> None:
-    room = 1e-5 * float(np.abs(weights).sum())
-    for number in range(len(offsets) - 1):
-        part = similarities[:, offsets[number] : offsets[number + 1]].copy()
-        alone = _score(subject, scorer, part, np.array([0, part.shape[1]], np.int64), weights, given)[0]
+def _check_independence(subject: str, scorer: Any, case: _Case, scores: Doubles) -> None:
+    room = 1e-5 * float(np.abs(case.weights).sum())
+    for number, (begin, end) in enumerate(zip(case.offsets[:-1], case.offsets[1:], strict=True)):
+        part = case.similarities[:, begin:end].copy()
+        single = replace(case, similarities=part, offsets=np.array([0, part.shape[1]], np.int64))
+        alone = _score(subject, scorer, single)[0]
         if abs(alone - scores[number]) > room:
             raise ConformanceError(
                 subject,
                 "a passage's score never depends on the other passages that are scored with it",
                 seen=f"{scores[number]} for passage {number}, and {alone} alone",
-                given=f"{given}; similarities {shown(similarities)}",
+                given=str(case),
                 advice="reduce within offsets[p]:offsets[p + 1]; use nothing of the batch as a whole, such as its mean",
             )
+    backwards = replace(case.statistics, background=case.statistics.background[:, ::-1].copy())
+    turned = _score(subject, scorer, replace(case, statistics=backwards))
+    if np.abs(turned - scores).max() > room:
+        raise ConformanceError(
+            subject,
+            "the background is a sample in no order: a score never depends on the order within a row",
+            seen=f"{shown(scores)}, and {shown(turned)} with the columns of the background turned round",
+            given=str(case),
+            advice="use np.partition or np.sort along axis 1 before reading order statistics",
+        )
 
 
-def _check_movement(
-    subject: str,
-    scorer: Any,
-    similarities: Floats,
-    offsets: Offsets,
-    weights: Floats,
-    generator: np.random.Generator,
-) -> None:
-    score = _plain_score(scorer, similarities, offsets, weights)
-    given = f"similarities {shown(similarities)}, offsets {offsets.tolist()}, weights {weights.tolist()}"
-    bound = call(f"{subject}.sensitivity", given, scorer.sensitivity, weights)
+def _check_movement(subject: str, scorer: Any, case: _Case, generator: np.random.Generator) -> None:
+    score = _plain_score(scorer, case)
+    bound = call(f"{subject}.sensitivity", str(case), scorer.sensitivity, case.weights, case.statistics)
     if not isinstance(bound, float | int | np.floating) or not np.isfinite(bound) or bound < 0:
         raise ConformanceError(
             f"{subject}.sensitivity",
             "it is one finite number ≥ 0",
             seen=shown(bound),
-            given=given,
+            given=str(case),
             advice="return float(…); for a weighted sum of maxima it is the sum of the absolute weights",
         )
+    room = 1e-5 * float(np.abs(case.weights).sum())
     for largest in (1.0, 0.01):
-        movement = generator.uniform(-largest, largest, similarities.shape).astype(np.float32)
+        movement = generator.uniform(-largest, largest, case.similarities.shape).astype(np.float32)
         for moved, is_raised in ((np.abs(movement), True), (movement, False), (np.full_like(movement, largest), True)):
-            now = np.clip(similarities + moved, -1, 1)
-            change = np.asarray(_plain_score(scorer, now, offsets, weights), np.float64) - score
-            room = 1e-5 * float(np.abs(weights).sum())
+            now = np.clip(case.similarities + moved, -1, 1)
+            change = np.asarray(_plain_score(scorer, replace(case, similarities=now)), np.float64) - score
             if is_raised and change.min() < -room:
                 raise ConformanceError(
                     subject,
                     "a similarity that grows never lowers a score",
                     seen=f"a score fell by {-change.min():.6g} when similarities grew to {shown(now)}",
-                    given=given,
+                    given=str(case),
                     advice="use steps that rise with their input: maxima, clipped sums, weights ≥ 0",
                 )
             if np.abs(change).max() > bound * largest + room:
                 raise ConformanceError(
                     f"{subject}.sensitivity",
-                    "when every similarity moves by at most ε, no score moves by more than sensitivity(weights) · ε",
+                    "when every similarity moves by at most ε, no score moves by more than sensitivity · ε",
                     seen=f"a score moved by {np.abs(change).max():.6g} with ε = {largest}, and the bound is "
                     f"{bound:.6g} · {largest}",
-                    given=given,
-                    advice="return the steepest slope: the sum of |w| times the largest slope of the other steps",
+                    given=str(case),
+                    advice="return the steepest slope: the sum of |w| times the largest slope of the other steps, "
+                    "for passages of up to statistics.max_length tokens",
                 )
