@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vecsearch.stores.protocol import PassageTable
 from vecsearch.stores.views import Part, View, fresh_part, segment_part
 
 
@@ -17,6 +18,9 @@ def numbered(n: int) -> np.ndarray:
 
 def ints(*values: int) -> np.ndarray:
     return np.array(values, np.int64)
+
+
+NONE = PassageTable(ints(), ints(), ints(), ints())
 
 
 def test_dead_rows_are_passages_without_a_number() -> None:
@@ -63,27 +67,28 @@ def test_fresh_passages_are_joined_in_the_order_of_their_numbers() -> None:
 
 def test_passages_are_taken_from_all_parts_in_the_order_asked() -> None:
     rows = numbered(9)
-    view = View(
-        3, [segment_part(rows[:6], ints(10, 30), ints(0, 4), ints(3, 2)), Part(rows[6:], ints(0, 1, 3), ints(40, 20))]
-    )
+    parts = [segment_part(rows[:6], ints(10, 30), ints(0, 4), ints(3, 2)), Part(rows[6:], ints(0, 1, 3), ints(40, 20))]
+    view = View(3, parts, NONE)
     assert view.generation == 3
     vectors, offsets = view.take(ints(20, 10, 40, 30, 10))
     assert vectors[:, 0].tolist() == [7, 8, 0, 1, 2, 6, 4, 5, 0, 1, 2]
     assert offsets.tolist() == [0, 2, 5, 6, 8, 11]
+    assert view.take_at(ints(20, 10, 40), ints(1, 2, 0), 2)[:, 0].tolist() == [8, 2, 6]
+    assert sorted(view.lengths.tolist()) == [1, 2, 2, 3]
 
 
 def test_a_passage_of_another_commit_is_an_error() -> None:
-    view = View(1, [segment_part(numbered(4), ints(10), ints(0), ints(3))])
+    view = View(1, [segment_part(numbered(4), ints(10), ints(0), ints(3))], NONE)
     for number in (-1, 9, 11):
         with pytest.raises(KeyError):
             view.take(ints(10, number))
     with pytest.raises(KeyError):
-        View(1, []).take(ints(1))
+        View(1, [], NONE).take(ints(1))
 
 
 def test_nothing_can_be_taken_from_anything() -> None:
     for parts in ([], [fresh_part({}, ints(), 2)], [segment_part(numbered(4), ints(10), ints(0), ints(3))]):
-        vectors, offsets = View(0, parts).take(ints())
+        vectors, offsets = View(0, parts, NONE).take(ints())
         assert len(vectors) == 0
         assert offsets.tolist() == [0]
 
@@ -111,7 +116,7 @@ def test_every_passage_gets_back_its_own_rows(layout: list[list[tuple[int, int]]
             number += 1
         row += 1
         parts.append(segment_part(numbered(row)[first:], ints(*numbers), ints(*starts), ints(*lengths)))
-    view = View(0, parts)
+    view = View(0, parts, NONE)
     wanted = list(expected)
     random.shuffle(wanted)  # type: ignore[attr-defined]
     vectors, offsets = view.take(ints(*wanted))

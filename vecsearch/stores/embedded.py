@@ -10,6 +10,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,11 @@ import numpy as np
 from sqlite_utils import Database
 
 from vecsearch.errors import IndexClosedError, IndexDamagedError, IndexLockedError, IndexReadOnlyError
-from vecsearch.stores import reading, verification, writing
+from vecsearch.stores import metadata, reading, verification, writing
+from vecsearch.stores.analysis import Analyzer
 from vecsearch.stores.protocol import Batch, Capabilities, Encode, StoredDocument
-from vecsearch.stores.reading import EmbeddedSnapshot, chunks, counter, generation_of, marks, segment_records
-from vecsearch.stores.schema import DATABASE_NAME, connect, translated
+from vecsearch.stores.reading import EmbeddedSnapshot, counter, generation_of, segment_records
+from vecsearch.stores.schema import DATABASE_NAME, chunks, connect, damaged_row, marks, translated
 from vecsearch.stores.segments import SegmentRecord, load_segment, write_segment
 from vecsearch.stores.views import Part, View, fresh_part, segment_part
 from vecsearch.types import FileRecord
@@ -66,13 +68,17 @@ class EmbeddedStore:
         self._lock: Any = None
         self._may_have_strays = True
 
+    @cached_property
+    def _analyzer(self) -> Analyzer:
+        return Analyzer()
+
     # reading
 
     @contextlib.contextmanager
     def snapshot(self, *, vectors: bool = True) -> Iterator[EmbeddedSnapshot]:
         with self._reading() as db:
             view = self._view(db) if vectors else None
-            yield EmbeddedSnapshot(db, view, self.folder, self._dim)
+            yield EmbeddedSnapshot(db, view, self.folder, self._dim, self._analyzer if vectors else None)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Database]:
@@ -141,9 +147,12 @@ class EmbeddedStore:
             try:
                 parts.append(segment_part(vectors, numbers, starts, lengths))
             except ValueError as error:
-                raise reading.damaged_row(self.folder, f"the table of what is in segment {record.file}") from error
+                raise damaged_row(self.folder, f"the table of what is in segment {record.file}") from error
         self._mapped = mapped
-        return View(generation, parts)
+        passages = reading.read_passages(db)
+        if not np.isin(passages.embedded, table[:, 0]).all():
+            raise damaged_row(self.folder, "the table of passages, or of what is embedded,")
+        return View(generation, parts, passages)
 
     def _fresh_part(self, db: Database, numbers: np.ndarray) -> Part:
         # invariant: numbers of embedded passages are never reused, so what was encoded once stays right
@@ -164,7 +173,7 @@ class EmbeddedStore:
             for chunk in chunks(wanted.difference(found)):
                 found.update(reading.read_words(db, self.folder, chunk))
         if lacking := wanted.difference(found):
-            raise reading.damaged_row(self.folder, f"the vocabulary, which lacks {len(lacking)} words,")
+            raise damaged_row(self.folder, f"the vocabulary, which lacks {len(lacking)} words,")
         return [found[number] for number in ids.tolist()]
 
     def records(self, doc_ids: Sequence[str]) -> dict[str, StoredDocument]:
@@ -210,6 +219,10 @@ class EmbeddedStore:
                     [-1 if limit is None else limit],
                 )
             )
+
+    def indexed_metadata(self) -> frozenset[str]:
+        with self._reading() as db:
+            return metadata.indexed_keys(db)
 
     def info(self) -> dict[str, Any]:
         with self._reading() as db:
@@ -262,6 +275,10 @@ class EmbeddedStore:
             if not is_large and writer.n_fresh_tokens() >= SEGMENT_TOKENS:
                 self._consolidate(writer)
             return n_deleted
+
+    def index_metadata(self, keys: Sequence[str]) -> None:
+        with self._exclusive() as writer:
+            writer.index_metadata(keys)
 
     def touch_files(self, records: Iterable[FileRecord]) -> None:
         with self._exclusive() as writer:

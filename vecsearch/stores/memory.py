@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,13 +20,20 @@ import numpy as np
 
 from vecsearch import scoring
 from vecsearch.errors import IndexClosedError
-from vecsearch.protocols import Scorer
+from vecsearch.filters import Filter, field_types
+from vecsearch.metadata_keys import key_name, key_parts
+from vecsearch.protocols import CollectionStatistics, Scorer
+from vecsearch.stores import sampling
+from vecsearch.stores.analysis import Analyzer, Keyword
+from vecsearch.stores.keywords import keyword_text
 from vecsearch.stores.protocol import (
     Batch,
     Capabilities,
     Encode,
     PassagePlace,
+    PassageTable,
     PreparedDocument,
+    Scan,
     StoredDocument,
     StoredPassage,
     TokenBatch,
@@ -50,12 +57,22 @@ class _Sequence:
 
 
 @dataclass(frozen=True)
+class _Place:
+    """Numbers of a document and of its first passage, and the keywords of its passages with their counts."""
+
+    document: int
+    first_passage: int
+    keywords: Sequence[Counter[str]]
+
+
+@dataclass(frozen=True)
 class _State:
     """One commit; a write makes a new one, so that a snapshot simply keeps the old."""
 
     dim: int
     generation: int = 0
     documents: dict[str, PreparedDocument] = field(default_factory=dict)
+    places: dict[str, _Place] = field(default_factory=dict)
     sequences: dict[int, _Sequence] = field(default_factory=dict)
     numbers: dict[bytes, int] = field(default_factory=dict)
     files: dict[tuple[str, str], FileRecord] = field(default_factory=dict)
@@ -68,6 +85,39 @@ class _State:
             for key in _keys(document):
                 counts.update({number for number in self.sequences[self.numbers[key]].ids.tolist() if number >= 0})
         return counts
+
+    @cached_property
+    def keywords(self) -> dict[int, Counter[str]]:
+        """The keywords of every passage, by its number."""
+        return {
+            place.first_passage + ordinal: counts
+            for place in self.places.values()
+            for ordinal, counts in enumerate(place.keywords)
+        }
+
+    @cached_property
+    def passages(self) -> dict[int, tuple[PreparedDocument, int]]:
+        """Every passage that holds a token, by its number: its document and its ordinal."""
+        return {
+            self.places[document.id].first_passage + ordinal: (document, ordinal)
+            for document in self.documents.values()
+            for ordinal, passage in enumerate(document.passages)
+            if passage.key is not None
+        }
+
+    @cached_property
+    def table(self) -> PassageTable:
+        """The table of all passages that hold a token."""
+        rows = [
+            (
+                number,
+                self.places[document.id].document,
+                self.numbers[_required(document.passages[ordinal].key)],
+                self.keywords[number].total(),
+            )
+            for number, (document, ordinal) in sorted(self.passages.items())
+        ]
+        return PassageTable(*np.array(rows, np.int64).reshape(-1, 4).T)
 
     @cached_property
     def part(self) -> tuple[Floats, Offsets, Numbers]:
@@ -93,7 +143,9 @@ class MemoryStore:
         self._state: _State | None = _State(dim)
         self._words: list[str] = []
         self._ids: dict[str, int] = {}
-        self._next_number = 0
+        self._next_number = self._next_document = self._next_passage = 0
+        self._analyzer = Analyzer()
+        self._indexed: set[str] = set()
 
     @property
     def _last(self) -> _State:
@@ -106,7 +158,7 @@ class MemoryStore:
 
     @contextlib.contextmanager
     def snapshot(self, *, vectors: bool = True) -> Iterator[_MemorySnapshot]:  # noqa: ARG002 (they are there)
-        yield _MemorySnapshot(self._last, self._ids)
+        yield _MemorySnapshot(self._last, self._ids, self._analyzer)
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -144,10 +196,22 @@ class MemoryStore:
             documents = dict(last.documents)
             n_deleted = sum(documents.pop(doc_id, None) is not None for doc_id in batch.deleted)
             documents |= {document.id: document for document in batch.documents}
+            places = last.places | {document.id: self._place(document) for document in batch.documents}
             documents |= {doc_id: replace(documents[doc_id], file=file) for doc_id, file in batch.moved}
             files = last.files | {(record.root, record.path): record for record in batch.done}
-            self._replace(documents, sequences, numbers, files)
+            self._replace(documents, sequences, numbers, files, places)
             return n_deleted
+
+    def _place(self, document: PreparedDocument) -> _Place:
+        texts = [keyword_text(document.title, passage.text, at) for at, passage in enumerate(document.passages)]
+        counted = self._analyzer.count(texts)
+        keywords: list[Counter[str]] = [Counter() for _ in texts]
+        for text, term, count in zip(counted.texts.tolist(), counted.terms, counted.counts.tolist(), strict=True):
+            keywords[text][term] = count
+        place = _Place(self._next_document, self._next_passage, keywords)
+        self._next_document += 1
+        self._next_passage += len(texts)
+        return place
 
     def _replace(
         self,
@@ -155,11 +219,13 @@ class MemoryStore:
         sequences: dict[int, _Sequence],
         numbers: dict[bytes, int],
         files: dict[tuple[str, str], FileRecord],
+        places: dict[str, _Place] | None = None,
     ) -> None:
         live = {passage.key for document in documents.values() for passage in document.passages}
         numbers = {key: number for key, number in numbers.items() if key in live}
         sequences = {number: sequences[number] for number in numbers.values()}
-        self._state = _State(self._dim, self._last.generation + 1, documents, sequences, numbers, files)
+        places = {doc_id: place for doc_id, place in (places or self._last.places).items() if doc_id in documents}
+        self._state = _State(self._dim, self._last.generation + 1, documents, places, sequences, numbers, files)
 
     def files(self, root: str) -> dict[str, FileRecord]:
         return {path: record for (top, path), record in self._last.files.items() if top == root}
@@ -186,6 +252,13 @@ class MemoryStore:
         frequencies = self._last.frequencies
         used = sorted((-frequency, number) for number, frequency in frequencies.items() if number < len(self._words))
         return [(number, self._words[number], -frequency) for frequency, number in used[:limit]]
+
+    def index_metadata(self, keys: Sequence[str]) -> None:
+        self._check_open()
+        self._indexed.update(key_name(key_parts(key)) for key in keys)
+
+    def indexed_metadata(self) -> frozenset[str]:
+        return frozenset(self._indexed)
 
     def flush(self) -> None:
         """Do nothing: a write is searched as fast as it will ever be."""
@@ -219,11 +292,13 @@ class MemoryStore:
 
 
 class _MemorySnapshot:
-    def __init__(self, state: _State, ids: dict[str, int]) -> None:
+    def __init__(self, state: _State, ids: dict[str, int], analyzer: Analyzer) -> None:
         self._state = state
         self._ids = ids
+        self._analyzer = analyzer
         self.generation = state.generation
-        self.n_passages = sum(len(_keys(document)) for document in state.documents.values())
+        self.n_passages = len(state.table)
+        self.n_tokens = sum(len(state.sequences[number].ids) for number in state.table.embedded.tolist())
 
     def document_frequencies(self, ids: Ids) -> Numbers:
         frequencies = self._state.frequencies
@@ -232,20 +307,95 @@ class _MemorySnapshot:
     def lookup(self, words: Sequence[str]) -> Ids:
         return np.array([self._ids.get(word, -1) for word in words], np.int32)
 
-    def candidates(self, query: Floats, weights: Floats, scorer: Scorer, n: int) -> Numbers:
-        return scoring.best([self._state.part], query, weights, scorer, n)
+    def passages(self) -> PassageTable:
+        return self._state.table
+
+    def entries(self, first: int) -> list[str]:
+        return list(self._ids)[first:]
+
+    def scan(self, query: Floats, weights: Floats, scorer: Scorer, statistics: CollectionStatistics) -> Scan:
+        (found,) = self.scan_many([(query, weights, statistics)], scorer)
+        return found
+
+    def scan_many(
+        self, queries: Sequence[tuple[Floats, Floats, CollectionStatistics]], scorer: Scorer
+    ) -> Iterator[Scan]:
+        for numbers, scores, slack in scoring.best_many([self._state.part], queries, scorer):
+            order = np.argsort(numbers)
+            yield Scan(numbers[order], scores[order], slack)
 
     def vectors(self, embedded: Numbers) -> tuple[Floats, Offsets]:
         return _joined([self._state.sequences[number] for number in embedded.tolist()], self._state.dim)
 
-    def places(self, embedded: Numbers) -> list[PassagePlace]:
-        wanted = set(embedded.tolist())
-        return [
-            PassagePlace(self._state.numbers[passage.key], document.id, ordinal)
-            for document in self._state.documents.values()
-            for ordinal, passage in enumerate(document.passages)
-            if passage.key is not None and self._state.numbers[passage.key] in wanted
-        ]
+    def vectors_at(self, embedded: Numbers, positions: Numbers) -> Floats:
+        pairs = zip(embedded.tolist(), positions.tolist(), strict=True)
+        rows = [self._state.sequences[number].vectors[position] for number, position in pairs]
+        return np.array(rows, np.float32).reshape(-1, self._state.dim)
+
+    def embedded_lengths(self) -> Numbers:
+        return np.array([len(sequence.ids) for sequence in self._state.sequences.values()], np.int64)
+
+    def tokens(self, embedded: Numbers) -> TokenBatch:
+        return _batch([self._state.sequences[number] for number in embedded.tolist()])
+
+    def all_tokens(self) -> tuple[Numbers, Offsets, Ids]:
+        numbers = np.array(sorted(self._state.sequences), np.int64)
+        tokens = self.tokens(numbers)
+        return numbers, tokens.offsets, tokens.ids
+
+    def sample(self, n: int) -> tuple[Numbers, Numbers]:
+        keys, numbers = list(self._state.numbers), np.array(list(self._state.numbers.values()), np.int64)
+        lengths = [len(self._state.sequences[number].ids) for number in numbers.tolist()]
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+        first = np.argsort(sampling.hashes(keys, offsets), kind="stable")[:n]
+        return np.repeat(numbers, lengths)[first], (np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths))[first]
+
+    def keywords(self, text: str) -> list[Keyword]:
+        return self._analyzer.keywords(text)
+
+    def keyword_frequencies(self, terms: Sequence[str]) -> Numbers:
+        return np.array([sum(term in held for held in self._state.keywords.values()) for term in terms], np.int64)
+
+    def postings(self, term: str) -> tuple[Numbers, Numbers]:
+        found = sorted((number, held[term]) for number, held in self._state.keywords.items() if term in held)
+        table = np.array(found, np.int64).reshape(-1, 2)
+        return table[:, 0], table[:, 1]
+
+    def keyword_counts(self, passages: Numbers, terms: Sequence[str]) -> Numbers:
+        held = [self._state.keywords[number] for number in passages.tolist()]
+        return np.array([[one[term] for one in held] for term in terms], np.int64).reshape(len(terms), len(held))
+
+    def metadata_types(self) -> Mapping[str, frozenset[str]]:
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for document in self._state.documents.values():
+            for key, kind in field_types(json.loads(document.metadata)):
+                found[key].add(kind)
+        return {key: frozenset(kinds) for key, kinds in found.items()}
+
+    def documents_where(self, condition: Filter) -> Numbers:
+        return np.array(
+            sorted(
+                self._state.places[document.id].document
+                for document in self._state.documents.values()
+                if condition.matches(
+                    {
+                        "id": document.id,
+                        "title": document.title,
+                        "path": None if document.file is None else document.file[1],
+                        "metadata": json.loads(document.metadata),
+                    }
+                )
+            ),
+            np.int64,
+        )
+
+    def document_number(self, doc_id: str) -> int | None:
+        place = self._state.places.get(doc_id)
+        return None if place is None else place.document
+
+    def places(self, passages: Numbers) -> list[PassagePlace]:
+        held = self._state.passages
+        return [PassagePlace(number, held[number][0].id, held[number][1]) for number in passages.tolist()]
 
     def passage(self, doc_id: str, ordinal: int) -> StoredPassage:
         document = self._state.documents[doc_id]
@@ -258,13 +408,7 @@ class _MemorySnapshot:
         document = self._state.documents.get(doc_id)
         if document is None:
             return None
-        sequences = [self._state.sequences[self._state.numbers[key]] for key in _keys(document)]
-        rows = [sequence.rows for sequence in sequences if sequence.rows is not None]
-        tokens = TokenBatch(
-            _offsets([sequence.ids for sequence in sequences]),
-            np.concatenate([np.zeros(0, np.int32), *(sequence.ids for sequence in sequences)]),
-            np.concatenate(rows) if rows else None,
-        )
+        tokens = _batch([self._state.sequences[self._state.numbers[key]] for key in _keys(document)])
         text = "".join(passage.text for passage in document.passages)
         return replace(_record(document), text=text, tokens=tokens)
 
@@ -296,6 +440,20 @@ def _record(document: PreparedDocument) -> StoredDocument:
     return StoredDocument(
         document.id, document.title, document.metadata, document.content_hash, document.n_characters, document.file
     )
+
+
+def _batch(sequences: Sequence[_Sequence]) -> TokenBatch:
+    rows = [sequence.rows for sequence in sequences if sequence.rows is not None]
+    return TokenBatch(
+        _offsets([sequence.ids for sequence in sequences]),
+        np.concatenate([np.zeros(0, np.int32), *(sequence.ids for sequence in sequences)]),
+        np.concatenate(rows) if rows else None,
+    )
+
+
+def _required(key: bytes | None) -> bytes:
+    assert key is not None
+    return key
 
 
 def _joined(sequences: Iterable[_Sequence], dim: int) -> tuple[Floats, Offsets]:

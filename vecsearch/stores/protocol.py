@@ -10,18 +10,20 @@ its number is an int64 that is never reused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from vecsearch.stores.analysis import Keyword
 from vecsearch.types import DocumentSummary, FileRecord
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from vecsearch.protocols import Scorer
+    from vecsearch.filters import Filter
+    from vecsearch.protocols import CollectionStatistics, Scorer
     from vecsearch.types import Floats, Ids, Offsets
 
     Numbers: TypeAlias = npt.NDArray[np.int64]
@@ -31,8 +33,10 @@ __all__ = [
     "Capabilities",
     "Encode",
     "PassagePlace",
+    "PassageTable",
     "PreparedDocument",
     "PreparedPassage",
+    "Scan",
     "Snapshot",
     "Store",
     "StoredDocument",
@@ -151,10 +155,45 @@ class StoredDocument:
 
 
 @dataclass(frozen=True)
-class PassagePlace:
-    """Where an embedded passage occurs: enough to order hits by."""
+class PassageTable:
+    """Every live passage that holds a token, by its number.
 
-    embedded: int
+    Attributes:
+        passages: int64 ``(n_passages,)``, numbers of the passages, ascending; never reused.
+        documents: int64 ``(n_passages,)``, the number of each one's document.
+        embedded: int64 ``(n_passages,)``, the number of each one's token sequence.
+        n_terms: int64 ``(n_passages,)``, how many words each has for the keyword side: the length of BM25.
+    """
+
+    passages: Numbers
+    documents: Numbers
+    embedded: Numbers
+    n_terms: Numbers
+
+    def __len__(self) -> int:
+        return len(self.passages)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Embedded passages that may be the best, with approximate scores.
+
+    Attributes:
+        embedded: int64 ``(n,)``, numbers of embedded passages, ascending.
+        scores: float64 ``(n,)``, by the scorer's formula, each off by at most ``slack``.
+        slack: ≥ 0.
+    """
+
+    embedded: Numbers
+    scores: npt.NDArray[np.float64]
+    slack: float
+
+
+@dataclass(frozen=True)
+class PassagePlace:
+    """What passages are ordered by where their scores are equal."""
+
+    passage: int
     doc_id: str
     ordinal: int
 
@@ -179,6 +218,8 @@ class Snapshot(Protocol):
     generation: int
     n_passages: int
     """Live passages that hold a token: N of the idf."""
+    n_tokens: int
+    """Tokens of those."""
 
     def document_frequencies(self, ids: Ids) -> Numbers:
         """Return, for each token id, in how many live passages it occurs; 0 for an unknown or negative id."""
@@ -188,23 +229,94 @@ class Snapshot(Protocol):
         """Return the ids of words of the open vocabulary, −1 where unknown."""
         ...
 
-    def candidates(self, query: Floats, weights: Floats, scorer: Scorer, n: int) -> Numbers:
-        """Return embedded passages that hold the n best by the scorer's formula, ties included.
+    def passages(self) -> PassageTable:
+        """Return the table of all live passages."""
+        ...
+
+    def entries(self, first: int) -> list[str]:
+        """Return the words of the open vocabulary by id, from an id on."""
+        ...
+
+    def scan(self, query: Floats, weights: Floats, scorer: Scorer, statistics: CollectionStatistics) -> Scan:
+        """Return embedded passages with approximate scores; all of them, in a store that is exact.
 
         Args:
             query: float32 ``(n_query, dim)``, position-aware.
             weights: float32 ``(n_query,)`` > 0.
-            scorer: whose ``reduce``, ``transform`` and ``combine`` order them.
-            n: how many at least, if there are as many. A store that is not exact may miss some.
+            scorer: whose ``reduce``, ``transform`` and ``combine`` score them.
+            statistics: what the scorer may know of the collection.
         """
+        ...
+
+    def scan_many(
+        self, queries: Sequence[tuple[Floats, Floats, CollectionStatistics]], scorer: Scorer
+    ) -> Iterator[Scan]:
+        """Yield ``scan`` of several queries (vectors, weights, statistics), in their order, faster than one by one."""
         ...
 
     def vectors(self, embedded: Numbers) -> tuple[Floats, Offsets]:
         """Return the position-aware vectors of embedded passages, flat, in the order asked."""
         ...
 
-    def places(self, embedded: Numbers) -> list[PassagePlace]:
-        """Return every live passage that holds one of the embedded passages, in no order."""
+    def vectors_at(self, embedded: Numbers, positions: Numbers) -> Floats:
+        """Return the position-aware vectors of single tokens: float32 ``(n, dim)``."""
+        ...
+
+    def embedded_lengths(self) -> Numbers:
+        """Return the number of tokens of every embedded passage, in no order."""
+        ...
+
+    def tokens(self, embedded: Numbers) -> TokenBatch:
+        """Return the tokens of embedded passages, in the order asked, each checked."""
+        ...
+
+    def all_tokens(self) -> tuple[Numbers, Offsets, Ids]:
+        """Return numbers, offsets and token ids of all embedded passages, flat."""
+        ...
+
+    def sample(self, n: int) -> tuple[Numbers, Numbers]:
+        """Return n tokens (or all, if there are fewer) that depend on what is stored only: see ``stores.sampling``.
+
+        Returns:
+            Number of the embedded passage and position in it, of each.
+        """
+        ...
+
+    def keywords(self, text: str) -> list[Keyword]:
+        """Cut a query into keywords as the texts of passages are cut."""
+        ...
+
+    def keyword_frequencies(self, terms: Sequence[str]) -> Numbers:
+        """Return in how many passages each keyword occurs."""
+        ...
+
+    def postings(self, term: str) -> tuple[Numbers, Numbers]:
+        """Return the passages that hold a keyword, ascending, and how often. May name some that are gone."""
+        ...
+
+    def keyword_counts(self, passages: Numbers, terms: Sequence[str]) -> Numbers:
+        """Return how often each keyword occurs in each passage: int64 ``(n_terms, n_passages)``.
+
+        Args:
+            passages: numbers of live passages, ascending.
+            terms: keywords, no two alike.
+        """
+        ...
+
+    def metadata_types(self) -> Mapping[str, frozenset[str]]:
+        """Return the metadata keys that documents have, each with the types of its values; see ``filters``."""
+        ...
+
+    def documents_where(self, condition: Filter) -> Numbers:
+        """Return the numbers of the documents that a filter lets through, ascending."""
+        ...
+
+    def document_number(self, doc_id: str) -> int | None:
+        """Return the number of a document, None if there is none."""
+        ...
+
+    def places(self, passages: Numbers) -> list[PassagePlace]:
+        """Return what live passages are ordered by, in no order."""
         ...
 
     def passage(self, doc_id: str, ordinal: int) -> StoredPassage:
@@ -229,8 +341,8 @@ class Store(Protocol):
         """Open the last commit for reading. Any thread may, at any time.
 
         Args:
-            vectors: False where neither ``candidates`` nor ``vectors`` will be asked for: then nothing is loaded or
-                computed for them, and documents can be read even where their vectors are damaged.
+            vectors: False where neither ``scan``, ``vectors`` nor ``passages`` will be asked for: then nothing is
+                loaded or computed for them, and documents can be read even where their vectors are damaged.
         """
         ...
 
@@ -286,6 +398,14 @@ class Store(Protocol):
 
     def vocabulary(self, limit: int | None) -> list[tuple[int, str, int]]:
         """Return (id, word, document frequency) of the open vocabulary, most frequent first."""
+        ...
+
+    def index_metadata(self, keys: Sequence[str]) -> None:
+        """Answer filters on these metadata keys from an index of their values, from now on."""
+        ...
+
+    def indexed_metadata(self) -> frozenset[str]:
+        """Return the metadata keys whose values are indexed."""
         ...
 
     def flush(self) -> None:

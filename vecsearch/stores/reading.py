@@ -3,56 +3,43 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sqlite_utils import Database
 
 from vecsearch import scoring
-from vecsearch.errors import IndexDamagedError
-from vecsearch.protocols import Scorer
-from vecsearch.stores.protocol import PassagePlace, StoredDocument, StoredPassage, TokenBatch
-from vecsearch.stores.schema import checksum
+from vecsearch.protocols import CollectionStatistics, Scorer
+from vecsearch.stores import conditions, keywords, metadata
+from vecsearch.stores.analysis import Analyzer, Keyword
+from vecsearch.stores.protocol import PassagePlace, PassageTable, Scan, StoredDocument, StoredPassage, TokenBatch
+from vecsearch.stores.schema import checksum, chunks, damaged_row, marks
 from vecsearch.stores.segments import SegmentRecord
 from vecsearch.stores.views import View
 from vecsearch.types import DocumentSummary
 
 if TYPE_CHECKING:
+    from vecsearch.filters import Filter
     from vecsearch.stores.protocol import Numbers
     from vecsearch.types import Floats, Ids, Offsets
 
 __all__ = [
     "EmbeddedSnapshot",
-    "chunks",
     "counter",
     "generation_of",
-    "marks",
     "passage_checksum",
+    "read_passages",
     "read_tokens",
     "read_words",
     "segment_records",
 ]
 
-T = TypeVar("T")
 _FILE_COLUMNS = "files.root, files.path"
-_PASSAGE_COLUMNS = "passages.doc_no, ordinal, text, start, line, embedded_no, passages.checksum"
-_N_PASSAGE_COLUMNS = 7
+_PASSAGE_COLUMNS = "passages.doc_no, ordinal, start, line, embedded_no, n_terms, text, passages.checksum"
+_N_PASSAGE_COLUMNS = 8
 _RECORD_COLUMNS = f"doc_id, title, metadata, content_hash, n_characters, documents.checksum, {_FILE_COLUMNS}"
-
-
-def chunks(values: Iterable[T], size: int = 500) -> Iterator[list[T]]:
-    """Yield lists of at most ``size`` values: SQLite limits the parameters of a statement."""
-    iterator = iter(values)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
-
-
-def marks(values: Sequence[object]) -> str:
-    """Return as many parameter marks as there are values: ``?,?,?``."""
-    return ",".join("?" * len(values))
 
 
 def counter(db: Database, name: str) -> int:
@@ -76,14 +63,19 @@ def segment_records(db: Database) -> list[tuple[int, SegmentRecord]]:
     ]
 
 
-def read_words(db: Database, folder: Path, ids: Sequence[int] | None = None) -> Iterator[tuple[int, str]]:
-    """Yield words with their ids, each checked; all of them, or those of at most 500 ids.
+def read_words(
+    db: Database, folder: Path, ids: Sequence[int] | None = None, *, first: int = 0
+) -> Iterator[tuple[int, str]]:
+    """Yield words with their ids, each checked; all of them from an id on, or those of at most 500 ids.
 
     Raises:
         IndexDamagedError: a row is not what was written.
     """
-    chosen = "" if ids is None else f"WHERE token_id IN ({marks(ids)})"
-    for number, word, crc in db.execute(f"SELECT token_id, word, checksum FROM words {chosen}", ids):  # noqa: S608
+    chosen, values = ("token_id >= ?", [first]) if ids is None else (f"token_id IN ({marks(ids)})", list(ids))
+    for number, word, crc in db.execute(
+        f"SELECT token_id, word, checksum FROM words WHERE {chosen} ORDER BY token_id",  # noqa: S608 - only marks
+        values,
+    ):
         if checksum(number, word) != crc:
             raise damaged_row(folder, f"word {number}, {word!r:.80},")
         yield number, word
@@ -116,13 +108,16 @@ def read_tokens(db: Database, numbers: Sequence[int], dim: int, folder: Path) ->
     return TokenBatch(offsets, ids)
 
 
-def damaged_row(folder: Path, what: str) -> IndexDamagedError:
-    """Return the error for a row whose checksum is wrong."""
-    return IndexDamagedError(
-        f"index {folder}: {what} cannot be trusted: the row in meta.db is not what was written; restore the folder "
-        f"from a copy, or index the sources again into a new index",
-        path=str(folder),
-    )
+def read_passages(db: Database) -> PassageTable:
+    """Read the table of all live passages."""
+    rows = db.execute(
+        # subtle: the index holds all that is asked for, so no text is read on the way
+        "SELECT passage_no, doc_no, embedded_no, n_terms FROM passages INDEXED BY passages_by_embedded "
+        "WHERE embedded_no IS NOT NULL"
+    ).fetchall()
+    table = np.array(rows, np.int64).reshape(-1, 4)
+    table = table[np.argsort(table[:, 0])]
+    return PassageTable(*(np.ascontiguousarray(column) for column in table.T))
 
 
 def record_of(row: Sequence[Any], folder: Path) -> StoredDocument:
@@ -135,7 +130,7 @@ def record_of(row: Sequence[Any], folder: Path) -> StoredDocument:
 
 
 def passage_checksum(row: Sequence[Any]) -> int:
-    """Return the checksum of a passage: doc_no, ordinal, text, start, line, embedded_no; NULL counts as no bytes."""
+    """Return the checksum of doc_no, ordinal, start, line, embedded_no, n_terms and text; NULL counts as no bytes."""
     return checksum(*(b"" if value is None else value for value in row))
 
 
@@ -144,7 +139,7 @@ def checked_passage(row: Sequence[Any], doc_id: str, folder: Path) -> tuple[str,
     *content, crc = row
     if passage_checksum(content) != crc:
         raise damaged_row(folder, f"passage {row[1]} of document {doc_id!r}")
-    _, _, text, start, line, number = content
+    _, _, start, line, number, _, text = content
     return text, start, line, number
 
 
@@ -169,20 +164,30 @@ class EmbeddedSnapshot:
         view: vectors of the same commit; None where only documents are read.
         folder: of the index, for messages.
         dim: length of a vector.
+        analyzer: cuts queries into keywords; None where none is asked.
     """
 
-    def __init__(self, db: Database, view: View | None, folder: Path, dim: int) -> None:
+    def __init__(
+        self, db: Database, view: View | None, folder: Path, dim: int, analyzer: Analyzer | None = None
+    ) -> None:
         self._db = db
+        self._given_analyzer = analyzer
         self._given_view = view
         self._folder = folder
         self._dim = dim
         self.generation = generation_of(db)
         self.n_passages = counter(db, "n_passages")
+        self.n_tokens = counter(db, "n_tokens")
 
     @property
     def _view(self) -> View:
         assert self._given_view is not None, "the snapshot was opened without vectors"
         return self._given_view
+
+    @property
+    def _analyzer(self) -> Analyzer:
+        assert self._given_analyzer is not None, "the snapshot was opened for documents only"
+        return self._given_analyzer
 
     def document_frequencies(self, ids: Ids) -> Numbers:
         found: dict[int, int] = {}
@@ -207,20 +212,84 @@ class EmbeddedSnapshot:
             )
         return np.array([found.get(word, -1) for word in words], np.int32)
 
-    def candidates(self, query: Floats, weights: Floats, scorer: Scorer, n: int) -> Numbers:
-        parts = ((part.vectors, part.offsets, part.numbers) for part in self._view.parts)
-        return scoring.best(parts, query, weights, scorer, n)
+    def passages(self) -> PassageTable:
+        return self._view.passages
+
+    def entries(self, first: int) -> list[str]:
+        # invariant: ids are given in turn and words are never deleted
+        return [word for _, word in read_words(self._db, self._folder, first=first)]
+
+    def scan(self, query: Floats, weights: Floats, scorer: Scorer, statistics: CollectionStatistics) -> Scan:
+        (found,) = self.scan_many([(query, weights, statistics)], scorer)
+        return found
+
+    def scan_many(
+        self, queries: Sequence[tuple[Floats, Floats, CollectionStatistics]], scorer: Scorer
+    ) -> Iterator[Scan]:
+        parts = [(part.vectors, part.offsets, part.numbers) for part in self._view.parts]
+        for numbers, scores, slack in scoring.best_many(parts, queries, scorer):
+            order = np.argsort(numbers)
+            yield Scan(numbers[order], scores[order], slack)
 
     def vectors(self, embedded: Numbers) -> tuple[Floats, Offsets]:
         return self._view.take(embedded)
 
-    def places(self, embedded: Numbers) -> list[PassagePlace]:
+    def vectors_at(self, embedded: Numbers, positions: Numbers) -> Floats:
+        return self._view.take_at(embedded, positions, self._dim)
+
+    def embedded_lengths(self) -> Numbers:
+        return self._view.lengths
+
+    def tokens(self, embedded: Numbers) -> TokenBatch:
+        return read_tokens(self._db, embedded.tolist(), self._dim, self._folder)
+
+    def all_tokens(self) -> tuple[Numbers, Offsets, Ids]:
+        if self._view.tokens is None:
+            numbers = self._view.numbers
+            tokens = read_tokens(self._db, numbers.tolist(), self._dim, self._folder)
+            self._view.tokens = (numbers, tokens.offsets, tokens.ids)
+        return self._view.tokens
+
+    def sample(self, n: int) -> tuple[Numbers, Numbers]:
+        rows = self._db.execute("SELECT embedded_no, position FROM background ORDER BY hash LIMIT ?", [n]).fetchall()
+        table = np.array(rows, np.int64).reshape(-1, 2)
+        return table[:, 0], table[:, 1]
+
+    def keywords(self, text: str) -> list[Keyword]:
+        return self._analyzer.keywords(text)
+
+    def keyword_frequencies(self, terms: Sequence[str]) -> Numbers:
+        return keywords.term_numbers(self._db, terms)[1]
+
+    def postings(self, term: str) -> tuple[Numbers, Numbers]:
+        return keywords.postings(self._db, term)
+
+    def keyword_counts(self, passages: Numbers, terms: Sequence[str]) -> Numbers:
+        return keywords.read_counts(self._db, self._folder, passages, keywords.term_numbers(self._db, terms)[0])
+
+    def metadata_types(self) -> Mapping[str, frozenset[str]]:
+        return metadata.known_types(self._db)
+
+    def documents_where(self, condition: Filter) -> Numbers:
+        expression, parameters = conditions.condition(condition, metadata.indexed_keys(self._db))
+        rows = self._db.execute(
+            # invariant: the expression is made of constants and marks only
+            f"SELECT doc_no FROM documents LEFT JOIN files USING (file_no) WHERE {expression} ORDER BY doc_no",  # noqa: S608
+            parameters,
+        ).fetchall()
+        return np.array(rows, np.int64).reshape(-1)
+
+    def document_number(self, doc_id: str) -> int | None:
+        row = self._db.execute("SELECT doc_no FROM documents WHERE doc_id = ?", [doc_id]).fetchone()
+        return None if row is None else int(row[0])
+
+    def places(self, passages: Numbers) -> list[PassagePlace]:
         return [
             PassagePlace(*row)
-            for chunk in chunks(embedded.tolist())
+            for chunk in chunks(passages.tolist())
             for row in self._db.execute(
-                f"SELECT embedded_no, doc_id, ordinal FROM passages JOIN documents USING (doc_no) "  # noqa: S608
-                f"WHERE embedded_no IN ({marks(chunk)})",
+                f"SELECT passage_no, doc_id, ordinal FROM passages JOIN documents USING (doc_no) "  # noqa: S608
+                f"WHERE passage_no IN ({marks(chunk)})",
                 chunk,
             )
         ]

@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from sqlite_utils import Database, Migrations
 
@@ -20,11 +22,23 @@ from vecsearch.errors import (
     StorageError,
 )
 
-__all__ = ["DATABASE_NAME", "FORMAT_VERSION", "checksum", "connect", "migrations", "translated"]
+__all__ = [
+    "DATABASE_NAME",
+    "FORMAT_VERSION",
+    "checksum",
+    "chunks",
+    "connect",
+    "damaged_row",
+    "marks",
+    "migrations",
+    "translated",
+]
 
 DATABASE_NAME = "meta.db"
 FORMAT_VERSION = 1
 """Number of the newest migration; an index that says more was made by a newer vecsearch."""
+
+T = TypeVar("T")
 
 migrations = Migrations("vecsearch")
 
@@ -99,17 +113,67 @@ CREATE TABLE embedded_tokens (
 ) STRICT;
 
 CREATE TABLE passages (
+    passage_no INTEGER PRIMARY KEY,
     doc_no INTEGER NOT NULL REFERENCES documents ON DELETE CASCADE,
     ordinal INTEGER NOT NULL,
-    text TEXT NOT NULL,
     start INTEGER NOT NULL,
     line INTEGER NOT NULL,
     embedded_no INTEGER REFERENCES embedded,
+    n_terms INTEGER NOT NULL,
+    text TEXT NOT NULL,
     checksum INTEGER NOT NULL,
-    PRIMARY KEY (doc_no, ordinal)
+    UNIQUE (doc_no, ordinal)
 ) STRICT;
 
-CREATE INDEX passages_by_embedded ON passages (embedded_no);
+CREATE INDEX passages_by_embedded ON passages (embedded_no, doc_no, n_terms);
+
+CREATE TABLE passage_terms (
+    passage_no INTEGER PRIMARY KEY REFERENCES passages ON DELETE CASCADE,
+    term_nos BLOB NOT NULL,
+    counts BLOB NOT NULL,
+    checksum INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE terms (
+    term_no INTEGER PRIMARY KEY,
+    term TEXT NOT NULL UNIQUE,
+    passage_frequency INTEGER NOT NULL
+) STRICT;
+
+CREATE VIRTUAL TABLE keywords USING fts5(
+    text, content='', columnsize=0, tokenize='porter unicode61 remove_diacritics 2'
+);
+
+CREATE TABLE background (
+    hash INTEGER NOT NULL,
+    embedded_no INTEGER NOT NULL REFERENCES embedded ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (hash, embedded_no, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX background_by_embedded ON background (embedded_no);
+
+CREATE TABLE metadata_types (
+    key TEXT NOT NULL,
+    type TEXT NOT NULL,
+    n_documents INTEGER NOT NULL,
+    PRIMARY KEY (key, type)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE metadata_indexed (
+    key TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE metadata_values (
+    key TEXT NOT NULL,
+    doc_no INTEGER NOT NULL REFERENCES documents ON DELETE CASCADE,
+    type TEXT NOT NULL,
+    value ANY NOT NULL
+) STRICT;
+
+CREATE INDEX metadata_values_by_value ON metadata_values (key, type, value);
+
+CREATE INDEX metadata_values_by_document ON metadata_values (doc_no);
 
 CREATE TABLE words (
     token_id INTEGER PRIMARY KEY,
@@ -226,3 +290,24 @@ def _translate(folder: Path, error: sqlite3.Error) -> Exception:
             path=str(folder),
         )
     return error
+
+
+def chunks(values: Iterable[T], size: int = 500) -> Iterator[list[T]]:
+    """Yield lists of at most ``size`` values: SQLite limits the parameters of a statement."""
+    iterator = iter(values)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def marks(values: Sequence[object]) -> str:
+    """Return as many parameter marks as there are values: ``?,?,?``."""
+    return ",".join("?" * len(values))
+
+
+def damaged_row(folder: Path, what: str) -> IndexDamagedError:
+    """Return the error for a row whose checksum is wrong."""
+    return IndexDamagedError(
+        f"index {folder}: {what} cannot be trusted: the row in meta.db is not what was written; restore the folder "
+        f"from a copy, or index the sources again into a new index",
+        path=str(folder),
+    )

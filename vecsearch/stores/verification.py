@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -11,7 +12,11 @@ import numpy as np
 from sqlite_utils import Database
 
 from vecsearch.errors import IndexDamagedError
-from vecsearch.stores.reading import EmbeddedSnapshot, chunks, read_tokens, read_words, segment_records
+from vecsearch.filters import field_types
+from vecsearch.stores.keywords import read_terms
+from vecsearch.stores.reading import EmbeddedSnapshot, read_tokens, read_words, segment_records
+from vecsearch.stores.sampling import FEWEST, hashes
+from vecsearch.stores.schema import chunks
 from vecsearch.stores.segments import verify_segment
 
 __all__ = ["damages"]
@@ -65,6 +70,9 @@ def damages(db: Database, folder: Path, dim: int) -> Iterator[str]:
                 yield f"meta.db: {n_wrong} {what} do not agree with the documents"
         yield from _wrong_frequencies(db, folder, dim)
         yield from _damaged_words(db, folder)
+        yield from _wrong_keywords(db, folder)
+        yield from _wrong_sample(db)
+        yield from _wrong_metadata(db)
     except sqlite3.DatabaseError as error:
         yield f"meta.db cannot be read any further: {error}"
 
@@ -106,3 +114,50 @@ def _wrong_frequencies(db: Database, folder: Path, dim: int) -> Iterator[str]:
     if stored != counted:
         n_wrong = len({number for number, _ in stored.items() ^ counted.items()})
         yield f"meta.db: the document frequencies of {n_wrong} tokens do not agree with the documents"
+
+
+def _wrong_keywords(db: Database, folder: Path) -> Iterator[str]:
+    """Count again in how many passages each keyword occurs, by the passages' own counts and by the full-text index."""
+    counted: Counter[int] = Counter()
+    passages = [number for (number,) in db.execute("SELECT passage_no FROM passages ORDER BY passage_no")]
+    try:
+        for term_nos in read_terms(db, folder, passages):
+            counted.update(term_nos.tolist())
+    except IndexDamagedError as error:
+        yield error.message
+        return
+    stored = dict(db.execute("SELECT term_no, passage_frequency FROM terms WHERE passage_frequency != 0"))
+    if stored != counted:
+        n_wrong = len({number for number, _ in stored.items() ^ counted.items()})
+        yield f"meta.db: the frequencies of {n_wrong} keywords do not agree with the documents"
+    db.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.keyword_rows USING fts5vocab(main, keywords, row)")
+    found = dict(db.execute("SELECT term, doc FROM temp.keyword_rows"))
+    wanted = dict(db.execute("SELECT term, passage_frequency FROM terms WHERE passage_frequency != 0"))
+    if found != wanted:
+        n_wrong = len({term for term, _ in found.items() ^ wanted.items()})
+        yield f"meta.db: the full-text index does not agree with the documents on {n_wrong} keywords"
+
+
+def _wrong_sample(db: Database) -> Iterator[str]:
+    """Draw the background sample again."""
+    rows = db.execute("SELECT embedded_no, key, n_tokens FROM embedded ORDER BY embedded_no").fetchall()
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum([row[2] for row in rows], dtype=np.int64)])
+    drawn = np.sort(hashes([row[1] for row in rows], offsets))[:FEWEST]
+    kept = db.execute("SELECT hash FROM background ORDER BY hash LIMIT ?", [FEWEST]).fetchall()
+    if [number for (number,) in kept] != drawn.tolist():
+        yield "meta.db: the background sample does not agree with the documents"
+
+
+def _wrong_metadata(db: Database) -> Iterator[str]:
+    """Count again which types of values each metadata key has."""
+    counted: Counter[tuple[str, str]] = Counter()
+    for (metadata,) in db.execute("SELECT metadata FROM documents WHERE metadata != '{}'"):
+        try:
+            counted.update(field_types(json.loads(metadata)))
+        except ValueError:
+            return  # it was named with its document
+    stored = {
+        (key, kind): n for key, kind, n in db.execute("SELECT key, type, n_documents FROM metadata_types") if n != 0
+    }
+    if stored != counted:
+        yield "meta.db: the types of metadata do not agree with the documents"

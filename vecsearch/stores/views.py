@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vecsearch.stores.protocol import PassageTable
+
 if TYPE_CHECKING:
     from vecsearch.stores.protocol import Numbers
-    from vecsearch.types import Floats, Offsets
+    from vecsearch.types import Floats, Ids, Offsets
 
 __all__ = ["Part", "View", "fresh_part", "segment_part"]
 
@@ -66,11 +68,17 @@ class View:
     Args:
         generation: number of the commit.
         parts: of the collection.
+        passages: all live passages.
+
+    Attributes:
+        tokens: of all embedded passages, once somebody has asked for them; see ``Snapshot.all_tokens``.
     """
 
-    def __init__(self, generation: int, parts: list[Part]) -> None:
+    def __init__(self, generation: int, parts: list[Part], passages: PassageTable) -> None:
         self.generation = generation
         self.parts = parts
+        self.passages = passages
+        self.tokens: tuple[Numbers, Offsets, Ids] | None = None
         numbers = np.concatenate([np.zeros(0, np.int64), *(part.numbers for part in parts)])
         part_of = np.repeat(np.arange(len(parts)), [len(part.numbers) for part in parts])
         begins = np.concatenate([np.zeros(0, np.int64), *(part.offsets[:-1] for part in parts)])
@@ -80,15 +88,40 @@ class View:
         self._numbers, self._part_of = numbers[order], part_of[order]
         self._begins, self._ends = begins[order], ends[order]
 
+    @property
+    def numbers(self) -> Numbers:
+        """Numbers of all embedded passages, ascending."""
+        return self._numbers
+
+    @property
+    def lengths(self) -> Numbers:
+        """How many tokens each of them has."""
+        lengths: Numbers = self._ends - self._begins
+        return lengths
+
+    def take_at(self, wanted: Numbers, positions: Numbers, dim: int) -> Floats:
+        """Return the vectors of single tokens, by embedded passage and position: float32 ``(n, dim)``."""
+        places = self._places(wanted)
+        rows = self._begins[places] + positions
+        vectors = np.zeros((len(wanted), dim), np.float32)
+        for number, part in enumerate(self.parts):
+            chosen = np.flatnonzero(self._part_of[places] == number)
+            vectors[chosen] = part.vectors[rows[chosen]]
+        return vectors
+
+    def _places(self, wanted: Numbers) -> Numbers:
+        places: Numbers = np.searchsorted(self._numbers, wanted)
+        if np.any(places >= len(self._numbers)) or np.any(self._numbers[places] != wanted):
+            raise KeyError("embedded passage of another commit")
+        return places
+
     def take(self, wanted: Numbers) -> tuple[Floats, Offsets]:
         """Return vectors and offsets of embedded passages, in the order asked.
 
         Raises:
             KeyError: one of them is not in this commit.
         """
-        places = np.searchsorted(self._numbers, wanted)
-        if np.any(places >= len(self._numbers)) or np.any(self._numbers[places] != wanted):
-            raise KeyError("embedded passage of another commit")
+        places = self._places(wanted)
         pieces = [
             self.parts[part].vectors[begin:end]
             for part, begin, end in zip(

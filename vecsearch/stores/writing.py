@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sqlite_utils import Database
 
+from vecsearch.stores.keywords import KeywordWriter, keyword_text
+from vecsearch.stores.metadata import MetadataWriter
 from vecsearch.stores.protocol import Batch, PreparedDocument, TokenBatch
-from vecsearch.stores.reading import chunks, counter, marks, passage_checksum, read_tokens, read_words
-from vecsearch.stores.schema import checksum
+from vecsearch.stores.reading import counter, passage_checksum, read_tokens, read_words
+from vecsearch.stores.sampling import SampleWriter
+from vecsearch.stores.schema import checksum, chunks, marks
 from vecsearch.stores.segments import SegmentRecord
 from vecsearch.types import FileRecord
 
@@ -42,6 +45,9 @@ class Writer:
         self._ids: dict[str, int] | None = None
         self._next_id = 0
         self._staged: dict[int, str] = {}
+        self._keywords = KeywordWriter(db)
+        self._metadata = MetadataWriter(db)
+        self._sample = SampleWriter(db)
 
     def intern(self, words: Sequence[str]) -> Ids:
         """Return the ids of words; new ones are staged and stored with the next commit."""
@@ -118,8 +124,14 @@ class Writer:
             self._finish_files(batch.done)
             tokens = {number: batch.tokens.ids[begin:end] for number, begin, end in _bounds(new, batch)}
             self._count(references, tokens)
+            self._sample.balance()
         self._staged.clear()
         return n_deleted
+
+    def index_metadata(self, keys: Sequence[str]) -> None:
+        """Keep the values of some metadata keys in an index of their own, from now on."""
+        with self._transaction():
+            self._metadata.index(keys)
 
     def repoint(self, written: Sequence[tuple[SegmentRecord, list[int], list[int]]], *, drop_others: bool) -> None:
         """Point embedded passages to the segments that now hold them, and forget all other segments if asked."""
@@ -153,6 +165,7 @@ class Writer:
             references: Counter[int] = Counter()
             self._delete(doc_ids, references)
             self._count(references, {})
+            self._sample.balance()
             self.db.conn.executemany("DELETE FROM files WHERE root = ? AND path = ?", [(root, path) for path in paths])
             return len(doc_ids)
 
@@ -167,6 +180,7 @@ class Writer:
             # subtle: after SQLITE_FULL, SQLite has rolled back by itself
             if self.db.conn.in_transaction:
                 self.db.execute("ROLLBACK")
+            self._keywords.forget()
             raise
 
     def _add_counters(self, changes: Mapping[str, int]) -> None:
@@ -212,6 +226,7 @@ class Writer:
         self.db.conn.executemany(
             "INSERT INTO embedded_tokens (embedded_no, token_ids, token_rows, checksum) VALUES (?, ?, ?, ?)", tokens
         )
+        self._sample.add(first, batch.keys, batch.tokens.offsets)
         return {key: first + position for position, key in enumerate(batch.keys)}
 
     def _known_numbers(self, batch: Batch) -> dict[bytes, int]:
@@ -242,6 +257,8 @@ class Writer:
             ):
                 if embedded_no is not None:
                     references[embedded_no] -= 1
+            self._keywords.remove(numbers)
+            self._metadata.remove(numbers)
             # the passages go with their documents: ON DELETE CASCADE
             self.db.conn.executemany("DELETE FROM documents WHERE doc_no = ?", [(number,) for number in numbers])
             n_deleted += len(numbers)
@@ -273,7 +290,8 @@ class Writer:
         numbers: Mapping[bytes, int],
         references: Counter[int],
     ) -> None:
-        passages = []
+        passages, texts, metadata = [], [], []
+        next_passage = counter(self.db, "next_passage")
         for document in documents:
             cursor = self.db.execute(
                 "INSERT INTO documents (doc_id, title, metadata, content_hash, n_characters, file_no, checksum) "
@@ -290,17 +308,24 @@ class Writer:
                     ),
                 ],
             )
+            assert cursor.lastrowid is not None
+            metadata.append((cursor.lastrowid, document.metadata))
             for ordinal, passage in enumerate(document.passages):
                 number = None if passage.key is None else numbers[passage.key]
                 if number is not None:
                     references[number] += 1
-                row = (cursor.lastrowid, ordinal, passage.text, passage.start, passage.line, number)
-                passages.append((*row, passage_checksum(row)))
+                passages.append((cursor.lastrowid, ordinal, passage.start, passage.line, number, passage.text))
+                texts.append(keyword_text(document.title, passage.text, ordinal))
+        counts = self._keywords.count(texts)
+        rows = [(*row[:-1], n_terms, row[-1]) for row, n_terms in zip(passages, counts.n_terms.tolist(), strict=True)]
         self.db.conn.executemany(
-            "INSERT INTO passages (doc_no, ordinal, text, start, line, embedded_no, checksum) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            passages,
+            "INSERT INTO passages (passage_no, doc_no, ordinal, start, line, embedded_no, n_terms, text, checksum) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(number, *row, passage_checksum(row)) for number, row in enumerate(rows, next_passage)],
         )
+        self._keywords.add(next_passage, texts, counts)
+        self._metadata.add(metadata)
+        self._add_counters({"next_passage": len(passages)})
         self._add_counters({"n_documents": len(documents)})
 
     def _count(self, references: Counter[int], tokens: Mapping[int, Ids]) -> None:

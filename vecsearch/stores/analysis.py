@@ -1,0 +1,90 @@
+"""Cuts text into keywords exactly as the full-text index does, by asking SQLite's FTS5 itself.
+
+A keyword is a word of letters and digits, its diacritics folded, cut back to its stem (Porter 1980): ``committed`` and
+``Commits`` are both ``commit``.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from vecsearch.stores.protocol import Numbers
+
+__all__ = ["FTS_TOKENIZER", "Analyzer", "Counted", "Keyword"]
+
+FTS_TOKENIZER = "porter unicode61 remove_diacritics 2"
+
+# What every version of FTS5 takes for the end of a word: ASCII signs and the block General Punctuation. Other signs it
+# knows by tables of its own; where one stands inside such a run, the keywords of the run share its characters.
+_RUN = re.compile(r"[^\x00-\x2f:-@\[-`{-\x7f\u2000-\u206f]+")
+
+
+@dataclass(frozen=True)
+class Keyword:
+    """A keyword of a query and the word it was made of: characters ``start`` to ``end``."""
+
+    term: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How often each keyword occurs in each of some texts; one row a text and keyword, by text.
+
+    Attributes:
+        texts: int64 ``(n_rows,)``, numbers of the texts, ascending.
+        terms: the keywords.
+        counts: int64 ``(n_rows,)`` ≥ 1.
+    """
+
+    texts: Numbers
+    terms: Sequence[str]
+    counts: Numbers
+
+
+class Analyzer:
+    """A full-text index in memory, through which texts pass. May be shared by threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        self._db.execute(
+            f"CREATE VIRTUAL TABLE texts USING fts5(text, content='', columnsize=0, tokenize='{FTS_TOKENIZER}')"
+        )
+        self._db.execute("CREATE VIRTUAL TABLE instances USING fts5vocab(texts, instance)")
+
+    def count(self, texts: Sequence[str]) -> Counted:
+        """Count the keywords of texts."""
+        rows = self._pass_through(texts, "SELECT doc, term, count(*) FROM instances GROUP BY doc, term")
+        numbers, terms, counts = zip(*rows, strict=True) if rows else ((), (), ())
+        return Counted(np.array(numbers, np.int64), terms, np.array(counts, np.int64))
+
+    def keywords(self, text: str) -> list[Keyword]:
+        """Return the keywords of a query in reading order, each with the word it was made of."""
+        spans = [match.span() for match in _RUN.finditer(text)]
+        rows = self._pass_through(
+            [text[start:end] for start, end in spans], "SELECT doc, term FROM instances ORDER BY doc, offset"
+        )
+        return [Keyword(term, *spans[number]) for number, term in rows]
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        self._db.close()
+
+    def _pass_through(self, texts: Sequence[str], statement: str) -> list[tuple[Any, ...]]:
+        with self._lock:
+            self._db.execute("BEGIN")
+            try:
+                self._db.executemany("INSERT INTO texts (rowid, text) VALUES (?, ?)", enumerate(texts))
+                return self._db.execute(statement).fetchall()
+            finally:
+                self._db.execute("ROLLBACK")

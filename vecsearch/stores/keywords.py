@@ -1,0 +1,211 @@
+"""Keywords in the database: FTS5 finds the passages that hold one, and each passage's own counts give its BM25.
+
+FTS5 is never asked to rank: to rank it would have to look at every passage that holds any word of the query, *the*
+included. It is asked for the passages of rare keywords only. What BM25 needs for any other passage stands beside it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sqlite_utils import Database
+
+from vecsearch.stores.analysis import Analyzer
+from vecsearch.stores.schema import checksum, chunks, damaged_row, marks
+
+if TYPE_CHECKING:
+    from vecsearch.stores.protocol import Numbers
+
+__all__ = ["KeywordWriter", "PassageCounts", "keyword_text", "postings", "read_counts", "read_terms", "term_numbers"]
+
+_MOST = 0xFFFF
+
+
+def keyword_text(title: str, text: str, ordinal: int) -> str:
+    """Return what the keywords of a passage are taken from: the first one of a document carries the title."""
+    return f"{title}\n{text}" if title and ordinal == 0 else text
+
+
+@dataclass(frozen=True)
+class PassageCounts:
+    """How often each keyword occurs in each of some passages, flat, in the order of the passages.
+
+    Attributes:
+        terms: the keywords.
+        counts: int64 ``(n_rows,)`` ≥ 1.
+        offsets: int64 ``(n_passages + 1,)``; rows of passage p are ``offsets[p]:offsets[p + 1]``.
+        n_terms: int64 ``(n_passages,)``, number of words of each passage.
+    """
+
+    terms: Sequence[str]
+    counts: Numbers
+    offsets: Numbers
+    n_terms: Numbers
+
+
+class KeywordWriter:
+    """Keeps the keywords of an index. All methods belong into a transaction of the caller's.
+
+    Args:
+        db: the writer's connection.
+    """
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._analyzer = Analyzer()
+        self._numbers: dict[str, int] | None = None
+
+    def forget(self) -> None:
+        """Read the numbers of keywords again when they are needed: the transaction that gave some has failed."""
+        self._numbers = None
+
+    def count(self, texts: Sequence[str]) -> PassageCounts:
+        """Count the keywords of the texts of passages."""
+        found = self._analyzer.count(texts)
+        offsets = np.searchsorted(found.texts, np.arange(len(texts) + 1))
+        sums = np.concatenate([np.zeros(1, np.int64), np.cumsum(found.counts)])
+        return PassageCounts(found.terms, found.counts, offsets, sums[offsets[1:]] - sums[offsets[:-1]])
+
+    def add(self, first: int, texts: Sequence[str], counts: PassageCounts) -> None:
+        """Take in passages numbered from ``first`` on."""
+        self._db.conn.executemany("INSERT INTO keywords (rowid, text) VALUES (?, ?)", enumerate(texts, first))
+        numbers = self._intern(counts.terms)
+        self._add_frequencies(Counter(numbers.tolist()))
+        rows = []
+        bounds = counts.offsets.tolist()
+        term_nos = numbers.astype("<u4")
+        amounts = np.minimum(counts.counts, _MOST).astype("<u2")
+        for position in range(len(texts)):
+            begin, end = bounds[position], bounds[position + 1]
+            order = np.argsort(term_nos[begin:end])
+            content = (term_nos[begin:end][order].tobytes(), amounts[begin:end][order].tobytes())
+            rows.append((first + position, *content, checksum(first + position, *content)))
+        self._db.conn.executemany(
+            "INSERT INTO passage_terms (passage_no, term_nos, counts, checksum) VALUES (?, ?, ?, ?)", rows
+        )
+
+    def remove(self, doc_nos: Sequence[int]) -> None:
+        """Take out the passages of at most 500 documents, before their rows are deleted.
+
+        A passage whose row is damaged stays among the passages of its keywords. It is found there no more: numbers of
+        passages are never used again.
+        """
+        frequencies: Counter[int] = Counter()
+        for number, title, ordinal, text, term_nos, counts, crc in self._db.execute(
+            "SELECT passage_no, title, ordinal, text, term_nos, counts, passage_terms.checksum "  # noqa: S608
+            "FROM passages JOIN documents USING (doc_no) JOIN passage_terms USING (passage_no) "
+            f"WHERE doc_no IN ({marks(doc_nos)})",
+            list(doc_nos),
+        ).fetchall():
+            if checksum(number, term_nos, counts) == crc:
+                frequencies.subtract(np.frombuffer(term_nos, "<u4").tolist())
+            # subtle: without its content, FTS5 must be given the text that is to go
+            self._db.execute(
+                "INSERT INTO keywords (keywords, rowid, text) VALUES ('delete', ?, ?)",
+                [number, keyword_text(title, text, ordinal)],
+            )
+        self._add_frequencies(frequencies)
+
+    def _intern(self, terms: Sequence[str]) -> Numbers:
+        if self._numbers is None:
+            self._numbers = dict(self._db.execute("SELECT term, term_no FROM terms"))
+        known = self._numbers
+        new = [term for term in dict.fromkeys(terms) if term not in known]
+        first = len(known)
+        known.update(zip(new, range(first, first + len(new)), strict=True))
+        self._db.conn.executemany(
+            "INSERT INTO terms (term_no, term, passage_frequency) VALUES (?, ?, 0)", enumerate(new, first)
+        )
+        return np.fromiter(map(known.__getitem__, terms), np.int64, len(terms))
+
+    def _add_frequencies(self, changes: Counter[int]) -> None:
+        self._db.conn.executemany(
+            "UPDATE terms SET passage_frequency = passage_frequency + ? WHERE term_no = ?",
+            [(change, number) for number, change in changes.items() if change],
+        )
+
+
+def term_numbers(db: Database, terms: Sequence[str]) -> tuple[Numbers, Numbers]:
+    """Return the number of each keyword, −1 where it is unknown, and in how many passages it occurs."""
+    found = {
+        term: (number, frequency)
+        for chunk in chunks(list(dict.fromkeys(terms)))
+        for term, number, frequency in db.execute(
+            f"SELECT term, term_no, passage_frequency FROM terms WHERE term IN ({marks(chunk)})",  # noqa: S608 - only marks
+            chunk,
+        )
+    }
+    pairs = np.array([found.get(term, (-1, 0)) for term in terms], np.int64).reshape(-1, 2)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def postings(db: Database, term: str) -> tuple[Numbers, Numbers]:
+    """Return the passages that hold a keyword, ascending, and how often each of them does."""
+    try:
+        db.execute("SELECT 1 FROM temp.keyword_instances LIMIT 0")
+    except sqlite3.OperationalError:
+        db.execute("CREATE VIRTUAL TABLE temp.keyword_instances USING fts5vocab(main, keywords, instance)")
+    rows = db.execute(
+        "SELECT doc, count(*) FROM temp.keyword_instances WHERE term = ? GROUP BY doc ORDER BY doc", [term]
+    ).fetchall()
+    table = np.array(rows, np.int64).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
+
+
+def read_counts(db: Database, folder: Path, passages: Numbers, numbers: Numbers) -> Numbers:
+    """Return how often keywords occur in passages: int64 ``(n_terms, n_passages)``, from the passages' own counts.
+
+    Args:
+        db: connection with an open read transaction.
+        folder: of the index, for messages.
+        passages: numbers of passages, ascending.
+        numbers: of keywords; −1 occurs nowhere.
+
+    Raises:
+        IndexDamagedError: a row is missing or is not what was written.
+    """
+    counts = np.zeros((len(numbers), len(passages)), np.int64)
+    for begin, rows in _read_rows(db, folder, passages.tolist()):
+        places = begin + np.repeat(np.arange(len(rows)), [len(term_nos) // 4 for term_nos, _ in rows])
+        held = np.frombuffer(b"".join(term_nos for term_nos, _ in rows), "<u4").astype(np.int64)
+        often = np.frombuffer(b"".join(amounts for _, amounts in rows), "<u2").astype(np.int64)
+        for row_no, number in enumerate(numbers.tolist()):
+            at = np.flatnonzero(held == number)
+            counts[row_no, places[at]] = often[at]
+    return counts
+
+
+def read_terms(db: Database, folder: Path, passages: Sequence[int]) -> Iterator[Numbers]:
+    """Yield the numbers of the keywords of each passage.
+
+    Raises:
+        IndexDamagedError: a row is missing or is not what was written.
+    """
+    for _, rows in _read_rows(db, folder, passages):
+        for term_nos, _ in rows:
+            yield np.frombuffer(term_nos, "<u4").astype(np.int64)
+
+
+def _read_rows(db: Database, folder: Path, passages: Sequence[int]) -> Iterator[tuple[int, list[tuple[bytes, bytes]]]]:
+    """Yield the checked rows of passages in runs, each with the place of its first."""
+    begin = 0
+    for chunk in chunks(passages):
+        found = {}
+        for number, term_nos, amounts, crc in db.execute(
+            "SELECT passage_no, term_nos, counts, checksum FROM passage_terms "  # noqa: S608 - only marks
+            f"WHERE passage_no IN ({marks(chunk)})",
+            chunk,
+        ):
+            if checksum(number, term_nos, amounts) != crc:
+                raise damaged_row(folder, f"the keywords of passage {number}")
+            found[number] = (term_nos, amounts)
+        if len(found) != len(chunk):
+            raise damaged_row(folder, f"the keywords of {len(chunk) - len(found)} passages")
+        yield begin, [found[number] for number in chunk]
+        begin += len(chunk)
