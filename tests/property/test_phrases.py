@@ -11,7 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vecsearch import phrases
-from vecsearch.phrases import Found, exact_slot, find
+from vecsearch.lookalikes import exact_slot
+from vecsearch.phrases import Found, find
 
 KINDS = ("phrase", "near")
 N_TYPES = 6

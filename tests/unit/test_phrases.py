@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vecsearch.phrases import LIKENESS, Found, exact_slot, find, likeness, without_false_friends
+from vecsearch.lookalikes import LIKENESS, exact_slot, likeness, without_false_friends
+from vecsearch.phrases import Found, find
 from vecsearch_tokenizers.word import WordTokenizer
 
 CAR, CRASH, AUTOMOBILE, COMMA, OTHER = range(5)
