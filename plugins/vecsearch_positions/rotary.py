@@ -131,6 +131,23 @@ class RotaryEncoder:
             best[start:stop] = similarities.max(axis=1).reshape(stop - start, n_query)
         return best
 
+    def similarities(self, query: Floats, passage: Floats, alignment: int) -> Floats:
+        """Return all similarities of one alignment; their maxima over the passage are row ``alignment`` of ``align``.
+
+        Args:
+            query: float32 ``(n_query, dim)``; ``dim`` even.
+            passage: float32 ``(n_tokens, dim)``.
+            alignment: a row of what ``align`` returns.
+
+        Returns:
+            float32 ``(n_query, n_tokens)``.
+        """
+        query, passage = contiguous(query), contiguous(passage)
+        theta = frequencies(query.shape[1], self._base, self.name)
+        turned = _pairs(query) * self._table(alignment, alignment + len(query), theta)
+        tokens = _pairs(passage) * self._table(len(query) - 1, len(query) - 1 + len(passage), theta)
+        return turned.view(np.float32) @ tokens.view(np.float32).T
+
     def _table(self, start: int, stop: int, theta: npt.NDArray[np.float64]) -> Complexes:
         if stop > _KEPT_PLACES:
             return turns(np.arange(start, stop), theta)

@@ -108,3 +108,14 @@ def test_odd_or_different_lengths_and_empty_sides_are_refused():
     ):
         with pytest.raises(VectorsError, match="cannot align a query"):
             encoder.align(query, passage)
+
+
+def test_similarities_of_an_alignment_have_its_maxima() -> None:
+    generator = np.random.default_rng(3)
+    query, passage = (generator.normal(size=(n, 16)).astype(np.float32) for n in (4, 9))
+    encoder = RotaryEncoder()
+    aligned = encoder.align(query, passage)
+    for alignment, row in enumerate(aligned):
+        found = encoder.similarities(query, passage, alignment)
+        assert found.shape == (4, 9)
+        assert found.max(axis=1) == pytest.approx(row, abs=1e-5)

@@ -520,6 +520,9 @@ class Plane(Base):
         shifts = range(1 - len(query), len(passage))
         return np.stack([(self.turned(query, shift) @ placed.T).max(axis=1) for shift in shifts]).astype(np.float32)
 
+    def similarities(self, query, passage, alignment):
+        return (self.turned(query, alignment + 1 - len(query)) @ self.turned(passage, 0).T).astype(np.float32)
+
 
 def test_correct_encoders_pass():
     check_encoder(Previous)
@@ -574,8 +577,18 @@ BROKEN_ALIGNERS = {
     "one row for all": ({"align": lambda self, q, p: (q @ p.T).max(axis=1)}, ["float32 (any, 1)"]),
     "no alignment": ({"align": lambda self, q, p: np.zeros((0, len(q)), np.float32)}, ["at least one alignment"]),
     "above one": ({"align": lambda self, q, p: 2 * Plane.align(self, q, p)}, ["similarities in [−1, 1]"]),
-    "misses itself": ({"align": lambda self, q, p: Plane.align(self, q, p) / 2}, ["a text aligned with itself"]),
-    "no depth": ({"depth": None}, ["it has encode, align, depth", "it lacks depth"]),
+    "misses itself": (
+        {
+            "align": lambda self, q, p: Plane.align(self, q, p) / 2,
+            "similarities": lambda self, q, p, alignment: Plane.similarities(self, q, p, alignment) / 2,
+        },
+        ["a text aligned with itself"],
+    ),
+    "other similarities": (
+        {"similarities": lambda self, q, p, alignment: Plane.similarities(self, q, p, 0)},
+        ["the matrix of which a row of align() holds the maxima"],
+    ),
+    "no depth": ({"depth": None}, ["it has encode, align, similarities, depth", "it lacks depth"]),
     "depth 0": ({"depth": 0}, ["depth: it is an int ≥ 1", "seen:  0"]),
     "changes the query": ({"align": lambda self, q, p: _negate(self, q, p)}, ["query was"]),
 }

@@ -43,12 +43,12 @@ def check_encoder(cls: type[Any], /, *, dims: Sequence[int] = (8, 64), **config:
     What is checked: name, version, configuration and files; types, shapes, unit length (or zero) of what ``encode``
     returns, for no passage, empty passages, one token, tokens without meaning, weights of 0, long passages; that a
     passage's vectors don't depend on the other passages, on earlier calls or on the thread; that inputs stay as they
-    were. For an encoder that aligns, ``align`` and ``depth`` too.
+    were. For an encoder that aligns, ``align``, ``similarities`` and ``depth`` too.
     """
     encoder = build("encoder", cls, config)
     subject = f"encoder {cls.__qualname__}"
     is_aligning = hasattr(encoder, "align") or hasattr(encoder, "depth")
-    check_methods(subject, encoder, ["encode", "align", "depth"] if is_aligning else ["encode"])
+    check_methods(subject, encoder, ["encode", "align", "similarities", "depth"] if is_aligning else ["encode"])
     if is_aligning and (not isinstance(encoder.depth, int) or encoder.depth < 1):
         raise ConformanceError(
             f"{subject}.depth",
@@ -166,4 +166,16 @@ def _align(where: str, encoder: Any, query: Floats, passage: Floats, given: str)
             given=given,
             advice="compare vectors of unit length; a rotation keeps their length",
         )
+    for alignment, row in enumerate(aligned):
+        place = where.replace(".align", ".similarities")
+        found = call(place, f"{given}, alignment {alignment}", encoder.similarities, query, passage, alignment)
+        check_array(place, "the result", found, np.float32, (len(query), len(passage)), given)
+        if np.abs(found.max(axis=1) - row).max() > 1e-4:
+            raise ConformanceError(
+                place,
+                "it is the matrix of which a row of align() holds the maxima over the passage",
+                seen=f"maxima {found.max(axis=1).tolist()}, and align() gave {row.tolist()}",
+                given=f"{given}, alignment {alignment}",
+                advice="turn query and passage as align() does for that row",
+            )
     return aligned
