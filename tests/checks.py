@@ -12,7 +12,7 @@ def assert_search_is_right(index: Index, oracle: Oracle, query: str, k: int) -> 
     Scores may differ by rounding, so two passages that close may change places; nothing else may.
     """
     expected = oracle.scores(query)
-    hits = index.search(query, k)
+    hits = index.search(query, k, mode="vector", scorer="maxsim")
     slack = 1e-4 * max([1.0, *map(abs, expected.values())])
     found = [(hit.doc_id, hit.passage) for hit in hits]
     assert len(found) == min(k, len(expected))

@@ -2,7 +2,7 @@
 
     VecsearchError                      code
     ├── UsageError                      usage               a call that cannot mean anything (k < 1, two ids alike, …)
-    │   ├── QueryError                  query               a query with nothing to search for
+    │   ├── QueryError                  query               a query with nothing to search for, or that cannot be read
     │   ├── FilterError                 filter              a filter that cannot be read or cannot match
     │   └── SearchTimeoutError          timeout             search(timeout=) ran out
     ├── DocumentError                   document            a document that cannot be stored as given

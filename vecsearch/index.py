@@ -5,12 +5,12 @@ The index tokenizes, embeds, scores and orders; where things are kept is its sto
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -25,14 +25,24 @@ from vecsearch.errors import (
 from vecsearch.pipeline import Pipeline, RowTable, load_pipeline, positioned
 from vecsearch.preparation import Preparation, check_given
 from vecsearch.protocols import Scorer
-from vecsearch.searching import Query, Searcher
+from vecsearch.queries import Query
+from vecsearch.query_language import ParsedQuery, parse_query
+from vecsearch.searching import Mode, Order, Searcher, checked_request
 from vecsearch.stores.protocol import Batch, Store, TokenBatch
 from vecsearch.types import AddReport, Document, DocumentSummary, FileRecord, Hit, Progress
 
 if TYPE_CHECKING:
+    from vecsearch.filters import Filter
+    from vecsearch.fusion import FusionName
     from vecsearch.types import Floats, Ids
+    from vecsearch.units import Grouping
 
-__all__ = ["Index"]
+__all__ = ["Index", "Syntax"]
+
+Syntax: TypeAlias = Literal["query", "plain"]
+
+QUERIES_AT_ONCE = 32
+"""As many queries are looked for in one pass over the vectors."""
 
 
 class Index:
@@ -58,7 +68,7 @@ class Index:
         self.pipeline = pipeline
         self._store = store
         self._preparation = Preparation(pipeline, table, store)
-        self._searcher = Searcher(pipeline)
+        self._searcher = Searcher(pipeline, table)
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], *, pipeline: Pipeline | None = None) -> Index:
@@ -219,39 +229,179 @@ class Index:
         query: str | None = None,
         k: int = 10,
         *,
+        mode: Mode | None = None,
+        scorer: str | Scorer | None = None,
+        order: Order = "default",
+        where: Filter | str | None = None,
+        by: Grouping = "passage",
+        syntax: Syntax = "query",
+        fusion: FusionName = "zscore",
+        weights: Mapping[str, float] | None = None,
+        min_score: float | None = None,
+        offset: int = 0,
+        explain: bool = False,
         vectors: Floats | None = None,
         token_ids: Ids | None = None,
-        scorer: str | Scorer = "maxsim",
         timeout: float | None = None,
     ) -> list[Hit]:
-        """Return the k best passages.
+        """Return the k best passages, or documents.
 
         Args:
-            query: text, for an index made from text.
+            query: text, for an index made from text. Words in double quotes, ``NEAR(…)``, ``=word`` and ``-word``
+                mean what ``query_language`` says, unless ``syntax`` is ``"plain"``.
             k: how many hits, ≥ 1.
+            mode: ``"hybrid"``, the default: vectors and keywords fused; ``"vector"``, the default where the query is
+                vectors; ``"keyword"``: BM25 alone.
+            scorer: of the vectors, by name or as an object; by default the one that suits the embedder.
+            order: how much word order counts: ``"default"`` as much as the index was made for; ``"none"``; ``"strict"``
+                more. The best 2,000 candidates (twice the hits, if that is more) are then compared anew.
+            where: only documents that a filter lets through; see ``filters`` for the language.
+            by: a hit is a passage, or a document by its best passage.
+            syntax: ``"plain"`` takes every character of the query as text.
+            fusion: how a hybrid search fuses its signals: ``"zscore"`` or ``"rrf"``.
+            weights: share of each signal, ``{"vector": …, "keyword": …}``.
+            min_score: only hits whose vector score, before fusion, is so much or more.
+            offset: how many of the best hits to leave out: the next page.
+            explain: whether hits carry ``explanation``.
             vectors: float32 ``(n_tokens, dim)``, the query for an index of given vectors.
             token_ids: int ``(n_tokens,)`` of those vectors, to weigh rare ones more; −1 where there is none.
-            scorer: by name or as an object.
             timeout: seconds; looked at between the stages of the search.
 
         Returns:
-            Hits by score, best first; equal scores by ``doc_id``, then by place in the document. Scores are exact.
+            Hits by score, best first; equal scores by ``doc_id``, then by place in the document. Scores are exact. A
+            hybrid search ranks a pool of the best 1,000 of each signal.
 
         Raises:
-            UsageError: k < 1, or not exactly one of ``query`` and ``vectors``.
-            QueryError: the query is empty, too long, or none of its tokens has a meaning.
+            UsageError: an argument is not what it must be; a page that the pool cannot fill.
+            FilterError: ``where`` cannot be read, or names a key or type that no document has.
+            QueryError: the query is empty, too long, cannot be read, or none of its tokens has a meaning.
             VectorsError: vectors of a wrong shape or type.
             SearchTimeoutError: ``timeout`` has passed.
             IndexDamagedError: what would have to be read is not what was written.
         """
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise UsageError(f"k is {k!r}; it must be a whole number of 1 or more", k=k)
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float | None) or timeout != timeout:
-            raise UsageError(f"timeout is {timeout!r}; it must be a number of seconds, or None")
-        deadline = None if timeout is None else time.monotonic() + timeout
-        wanted = self._query(query, vectors, token_ids)
+        request = checked_request(
+            k=k,
+            offset=offset,
+            mode=mode or ("hybrid" if vectors is None else "vector"),
+            scorer=scorer,
+            order=order,
+            fusion=fusion,
+            weights=weights,
+            by=by,
+            where=where,
+            min_score=min_score,
+            explain=explain,
+            timeout=timeout,
+        )
+        wanted, parsed = self._query(query, vectors, token_ids, syntax)
+        if wanted.text is None and request.mode != "vector":
+            raise UsageError(f"a query of vectors has no keywords; mode must be 'vector', not {request.mode!r}")
         with self._store.snapshot() as snapshot:
-            return self._searcher.search(snapshot, wanted, k, scorer, deadline)
+            return self._searcher.search(snapshot, wanted, parsed, request)
+
+    def search_many(
+        self,
+        queries: Iterable[str],
+        k: int = 10,
+        *,
+        mode: Mode = "hybrid",
+        scorer: str | Scorer | None = None,
+        order: Order = "default",
+        where: Filter | str | None = None,
+        by: Grouping = "passage",
+        syntax: Syntax = "query",
+        fusion: FusionName = "zscore",
+        weights: Mapping[str, float] | None = None,
+        min_score: float | None = None,
+        offset: int = 0,
+        explain: bool = False,
+        timeout: float | None = None,
+    ) -> list[list[Hit]]:
+        """Return the hits of several queries, in their order: what ``search`` gives for each, faster than one by one.
+
+        Args:
+            queries: texts.
+            k, mode, scorer, order, where, by, syntax, fusion, weights, min_score, offset, explain: as for ``search``.
+            timeout: seconds for all queries together.
+
+        Raises:
+            As ``search``; of a query that cannot be searched, the message names its number.
+        """
+        if isinstance(queries, str):
+            raise UsageError(f"search_many() takes a list of queries; for one query say search({queries!r:.80})")
+        request = checked_request(
+            k=k,
+            offset=offset,
+            mode=mode,
+            scorer=scorer,
+            order=order,
+            fusion=fusion,
+            weights=weights,
+            by=by,
+            where=where,
+            min_score=min_score,
+            explain=explain,
+            timeout=timeout,
+        )
+        found: list[list[Hit]] = []
+        wanted = iter(enumerate(queries, 1))
+        with self._store.snapshot() as snapshot:
+            while some := list(itertools.islice(wanted, QUERIES_AT_ONCE)):
+                prepared = []
+                for number, query in some:
+                    try:
+                        prepared.append(self._query(query, None, None, syntax))
+                    except QueryError as error:
+                        raise QueryError(f"query {number}: {error.message}", **error.facts) from error
+                found += self._searcher.search_many(snapshot, prepared, request)
+        return found
+
+    def like(
+        self,
+        doc_id: str,
+        k: int = 10,
+        *,
+        mode: Mode | None = None,
+        scorer: str | Scorer | None = None,
+        order: Order = "default",
+        where: Filter | str | None = None,
+        by: Grouping = "document",
+        min_score: float | None = None,
+        offset: int = 0,
+        explain: bool = False,
+        timeout: float | None = None,
+    ) -> list[Hit]:
+        """Return the documents that are most like one of the index, that one left out.
+
+        The document's heaviest tokens are the query, as they stand in it; see ``likeness.query_of``.
+
+        Args:
+            doc_id: of the document.
+            k, mode, scorer, order, where, by, min_score, offset, explain, timeout: as for ``search``; an index of
+                given vectors is searched by vectors alone.
+
+        Raises:
+            UsageError: there is no such document.
+            QueryError: the document has no token with a meaning.
+            As ``search``.
+        """
+        _checked_id(doc_id)
+        request = checked_request(
+            k=k,
+            offset=offset,
+            mode=mode or ("vector" if self.pipeline.is_given else "hybrid"),
+            scorer=scorer,
+            order=order,
+            fusion="zscore",
+            weights=None,
+            by=by,
+            where=where,
+            min_score=min_score,
+            explain=explain,
+            timeout=timeout,
+        )
+        with self._store.snapshot() as snapshot:
+            return self._searcher.like(snapshot, doc_id, request)
 
     def get(self, doc_id: str) -> Document | None:
         """Return a document as it was added, or None. ``sections`` are not kept."""
@@ -271,6 +421,23 @@ class Index:
             vectors=vectors,
             token_ids=token_ids,
         )
+
+    def index_metadata(self, *keys: str) -> None:
+        """Answer filters on these metadata keys from an index of their values, from now on.
+
+        Filters work on every key; those on few documents of many are faster on an indexed one.
+
+        Args:
+            keys: of the metadata; of nested objects with dots: ``"author.name"``.
+        """
+        for key in keys:
+            _check_text(key, "the key")
+        self._store.index_metadata(list(keys))
+
+    def metadata_types(self) -> dict[str, list[str]]:
+        """Return the metadata keys that documents have, each with the types of its values."""
+        with self._store.snapshot(vectors=False) as snapshot:
+            return {key: sorted(types) for key, types in sorted(snapshot.metadata_types().items())}
 
     def documents(self, *, prefix: str = "", limit: int | None = None) -> Iterator[DocumentSummary]:
         """Yield documents without their text, in id order.
@@ -322,7 +489,9 @@ class Index:
             "vecsearch": __version__,
             "pipeline": self.pipeline.identity,
             "search": "exact" if self._store.capabilities.exact else "approximate",
+            "scorer": self.pipeline.scorer,
             "capabilities": self._store.capabilities.to_dict(),
+            "indexed_metadata": sorted(self._store.indexed_metadata()),
             **self._store.info(),
         }
 
@@ -340,21 +509,26 @@ class Index:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _query(self, query: str | None, vectors: Floats | None, token_ids: Ids | None) -> Query:
+    def _query(
+        self, query: str | None, vectors: Floats | None, token_ids: Ids | None, syntax: Syntax
+    ) -> tuple[Query, ParsedQuery | None]:
+        if syntax not in ("query", "plain"):
+            raise UsageError(f"syntax is {syntax!r}; it must be 'query' or 'plain'")
         if (query is None) == (vectors is None):
             raise UsageError("search() takes either a query or vectors=")
         if vectors is not None:
             if not self.pipeline.is_given:
                 raise UsageError("this index makes its vectors from text; search it with text, not with vectors=")
             check_given(vectors, token_ids, self.pipeline.dim, "the query", lowest=-1)
-            return Query.of_vectors(self.pipeline, vectors, token_ids)
+            return Query.of_vectors(self.pipeline, vectors, token_ids), None
         if token_ids is not None:
             raise UsageError("token_ids go with vectors=; a text has its own")
         assert query is not None
         _check_text(query, "the query", QueryError)
         if not query.strip():
             raise QueryError("the query is empty; give at least one word", query=query)
-        return Query.of_text(self.pipeline, query)
+        parsed = parse_query(query) if syntax == "query" else None
+        return Query.of_text(self.pipeline, query if parsed is None else parsed.plain), parsed
 
     def _no_tokens(self) -> TokenBatch:
         return TokenBatch(np.zeros(1, np.int64), np.zeros(0, np.int32))

@@ -36,7 +36,18 @@ if TYPE_CHECKING:
     from vecsearch.stores.protocol import TokenBatch
     from vecsearch.types import Bools, Floats, Ids, Offsets
 
-__all__ = ["Embedded", "GivenVectors", "Pipeline", "RowTable", "load_pipeline", "parse_spec", "split_rows"]
+__all__ = [
+    "Embedded",
+    "GivenVectors",
+    "Pipeline",
+    "RowTable",
+    "build_encoder",
+    "build_scorer",
+    "load_pipeline",
+    "parse_spec",
+    "positioned",
+    "split_rows",
+]
 
 DEFAULT_MAX_TOKENS = 256
 
@@ -178,6 +189,21 @@ class Pipeline:
             "dim": self.dim if self.is_given else None,
         }
 
+    @property
+    def scorer(self) -> str:
+        """Name of the scorer that suits the embedder: its own word, else by its kind."""
+        own = getattr(self.embedder, "scorer", None)
+        if isinstance(own, str):
+            return own
+        return "debiased_maxsim" if self.is_static else "maxsim"
+
+    def reference_texts(self) -> list[str]:
+        """Return texts of the kind that the embedder was made for; none where it has none."""
+        if self.embedder is None or not hasattr(self.embedder, "reference"):
+            return []
+        texts = call(self.embedder, "embedder", "reference")
+        return [text for text in texts if isinstance(text, str)]
+
     def tokenize(self, texts: Sequence[str]) -> Tokens:
         """Split texts into tokens, checked against the contract of ``protocols.Tokenizer``.
 
@@ -204,17 +230,20 @@ class Pipeline:
         rows = call(self.embedder, "embedder", "rows", entries, starts_word)
         return checked_floats(rows, (len(entries), self.dim), self.embedder, "embedder", "rows")
 
-    def encode_rows(self, units: Floats, weights: Floats, offsets: Offsets) -> Floats:
-        """Apply the positional encoder to a flat batch, checked; float32 ``(n_tokens, dim)``."""
-        encoded = call(self.encoder, "positional encoder", "encode", units, weights, offsets)
-        vectors = checked_floats(encoded, units.shape, self.encoder, "positional encoder", "encode")
+    def encode_rows(
+        self, units: Floats, weights: Floats, offsets: Offsets, encoder: PositionalEncoder | None = None
+    ) -> Floats:
+        """Apply the positional encoder, or another one, to a flat batch, checked; float32 ``(n_tokens, dim)``."""
+        encoder = encoder or self.encoder
+        encoded = call(encoder, "positional encoder", "encode", units, weights, offsets)
+        vectors = checked_floats(encoded, units.shape, encoder, "positional encoder", "encode")
         # the rounding bound of exact scoring rests on it
         lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
         if lengths.max(initial=0) > 1.001:
             raise VectorsError(
-                f"positional encoder {self.encoder.name!r}: encode() returned rows of length {lengths.max():g}, "
+                f"positional encoder {encoder.name!r}: encode() returned rows of length {lengths.max():g}, "
                 f"first at row {int(np.argmax(lengths > 1.001))}; they must have length 1, or be zero",
-                plugin=self.encoder.name,
+                plugin=encoder.name,
                 kind="positional encoder",
             )
         return vectors
@@ -224,6 +253,11 @@ class Pipeline:
         aligned = call(self.encoder, "positional encoder", "align", query, passage)
         n_alignments = max(1, len(aligned)) if isinstance(aligned, np.ndarray) and aligned.ndim else 1
         return checked_floats(aligned, (n_alignments, len(query)), self.encoder, "positional encoder", "align")
+
+    def aligned_similarities(self, query: Floats, passage: Floats, alignment: int) -> Floats:
+        """Return the similarities of one alignment from an aligning encoder, checked; see ``AligningEncoder``."""
+        found = call(self.encoder, "positional encoder", "similarities", query, passage, alignment)
+        return checked_floats(found, (len(query), len(passage)), self.encoder, "positional encoder", "similarities")
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         """Return texts as position-aware vectors, with their tokens. Needs no index.
@@ -449,6 +483,16 @@ def _identity(plugin: Plugin | None) -> dict[str, Any] | None:
     identity: dict[str, Any] = {"name": plugin.name, "version": plugin.version, "config": config, "files": hashes}
     # a configuration that JSON cannot hold would be found out only when the index is opened again
     return dict(json.loads(json.dumps(identity)))
+
+
+def build_encoder(spec: str, registry: Registry | None = None) -> PositionalEncoder:
+    """Return a positional encoder by name or ``"name:key=value"``.
+
+    Raises:
+        PluginNotFoundError: no plugin has such an encoder.
+    """
+    encoder: PositionalEncoder = (registry or _registry()).create("encoder", *parse_spec(spec))
+    return encoder
 
 
 def build_scorer(spec: str, registry: Registry | None = None) -> Scorer:

@@ -30,6 +30,7 @@ __all__ = ["Preparation", "checked", "content_hash", "embedded_text"]
 
 PIECE_CHARACTERS = 1_000_000
 """About how much text is tokenized at a time."""
+DEEPEST_METADATA = 100
 ENCODE_TOKENS = 1 << 16
 """About how many tokens are encoded at a time: 64 MiB of vectors of 256 dimensions, and one segment."""
 
@@ -85,8 +86,16 @@ def _check_json(metadata: Any) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise ValueError("it has a lone surrogate") from None
+    # subtle: SQLite calls JSON malformed beyond a depth that differs between its versions, 1,000 at least
+    if _depth(metadata) > DEEPEST_METADATA:
+        raise ValueError(f"it is nested more than {DEEPEST_METADATA} deep")
     if json.loads(text) != metadata:
         raise ValueError("it would come back as something else; keys must be text, and lists be lists, not tuples")
+
+
+def _depth(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, inner), default=0)
 
 
 def _are_sections(sections: Any, n_characters: int) -> bool:

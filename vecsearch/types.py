@@ -21,7 +21,19 @@ if TYPE_CHECKING:
     Bools: TypeAlias = npt.NDArray[np.bool_]
     Scores: TypeAlias = npt.NDArray[np.floating[Any]]
 
-__all__ = ["AddReport", "Document", "DocumentSummary", "FileRecord", "Hit", "Match", "Progress", "Tokens", "Vocabulary"]
+__all__ = [
+    "AddReport",
+    "Contribution",
+    "Document",
+    "DocumentSummary",
+    "Explanation",
+    "FileRecord",
+    "Hit",
+    "Match",
+    "Progress",
+    "Tokens",
+    "Vocabulary",
+]
 
 
 @dataclass(frozen=True)
@@ -116,6 +128,58 @@ class Match:
 
 
 @dataclass(frozen=True)
+class Contribution:
+    """One term of the sum that is a hit's score.
+
+    Attributes:
+        signal: ``"vector"``, ``"keyword"`` or ``"phrase"``.
+        label: what of the query it stands for; ``"constant"`` for what fusion adds to every hit alike.
+        value: the term; those of an explanation add up to ``Hit.score``.
+        query_start, query_end: characters of the query, None for a constant and for a query of vectors.
+        start, end: characters of ``Hit.text`` that the query's token found as its best partner; None where that is in
+            the title or in another passage of the document, and where there is none.
+        similarity: of the two vectors, in [−1, 1]; None for keywords and constants.
+        weight: of the query's token: idf · norm for vectors, idf for keywords; None for constants.
+    """
+
+    signal: str
+    label: str
+    value: float
+    query_start: int | None = None
+    query_end: int | None = None
+    start: int | None = None
+    end: int | None = None
+    similarity: float | None = None
+    weight: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the attributes by name."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a hit has its score.
+
+    Attributes:
+        contributions: the terms of the score, in the order of the query, vectors first.
+        signals: the unfused score of each signal by its name.
+    """
+
+    contributions: tuple[Contribution, ...]
+    signals: Mapping[str, float]
+
+    @property
+    def total(self) -> float:
+        """Sum of the contributions: the hit's score, up to rounding."""
+        return sum(one.value for one in self.contributions)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the attributes by name, JSON-ready."""
+        return {"contributions": [one.to_dict() for one in self.contributions], "signals": dict(self.signals)}
+
+
+@dataclass(frozen=True)
 class Hit:
     """One passage found by a search.
 
@@ -129,6 +193,8 @@ class Hit:
         title, metadata: the document's.
         path: the file that the document was read from, where known.
         matches: best first; the stretches of ``text`` nearest to the query's tokens.
+        signals: the unfused score of each signal by its name: ``"vector"``, ``"keyword"``, ``"phrase"``.
+        explanation: the terms of the score, if they were asked for.
     """
 
     score: float
@@ -143,10 +209,15 @@ class Hit:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     path: str | None = None
     matches: tuple[Match, ...] = ()
+    signals: Mapping[str, float] = field(default_factory=dict)
+    explanation: Explanation | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-ready dict with exactly the attributes above; the keys are stable between releases."""
-        return {
+        """Return a JSON-ready dict with the attributes above; the keys are stable between releases.
+
+        ``explanation`` is there only where it was asked for.
+        """
+        described = {
             "score": self.score,
             "doc_id": self.doc_id,
             "passage": self.passage,
@@ -159,7 +230,11 @@ class Hit:
             "metadata": dict(self.metadata),
             "path": self.path,
             "matches": [match.to_dict() for match in self.matches],
+            "signals": dict(self.signals),
         }
+        if self.explanation is not None:
+            described["explanation"] = self.explanation.to_dict()
+        return described
 
 
 @dataclass(frozen=True)

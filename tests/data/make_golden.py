@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from vecsearch.types import FileRecord
 
 DATA = Path(__file__).parent
 QUERIES = ("dog bit man", "the lion slept at dusk", "Prinzessin 東京 🦁", "refrain", "zzz", "title of nothing")
+MODES: tuple[Literal["hybrid", "vector", "keyword"], ...] = ("hybrid", "vector", "keyword")
 VECTORS = (np.eye(4) + np.arange(16).reshape(4, 4) / 64).astype(np.float32)
 
 
@@ -66,11 +67,20 @@ def answers(index: Index, vectors_index: Index) -> dict[str, Any]:
         "documents": [summary.to_dict() for summary in index.documents()],
         "words": [list(word) for word in index.words()],
         "files": [[record.path, record.size, record.mtime_ns] for record in index.files("/texts").values()],
-        "searches": {query: [hit.to_dict() for hit in index.search(query, 20)] for query in QUERIES},
+        "searches": searches(index),
         "vectors": {
             str(row): [hit.to_dict() for hit in vectors_index.search(vectors=VECTORS[row : row + 1])]
             for row in range(4)
         },
+    }
+
+
+def searches(index: Index) -> dict[str, Any]:
+    """Return the hits of all queries in all modes."""
+    return {
+        f"{mode}: {query}": [hit.to_dict() for hit in index.search(query, 20, mode=mode, explain=True)]
+        for mode in MODES
+        for query in QUERIES
     }
 
 

@@ -242,9 +242,11 @@ def test_a_query_of_only_unknown_words_is_answered(index: Index, default_pipelin
 
 
 def test_a_query_of_only_words_without_a_weight_says_why_it_is_not_answered(index: Index) -> None:
-    error = error_of(QueryError, lambda: index.search("nil NIL"))
-    assert "knows none of its words" in error.message
-    assert [hit.doc_id for hit in index.search("nil man", 1)] == ["bites-1"]
+    for mode in ("hybrid", "vector"):
+        error = error_of(QueryError, lambda mode=mode: index.search("nil NIL", mode=mode))
+        assert "knows none of its words" in error.message
+    assert index.search("nil NIL", mode="keyword") == []
+    assert [hit.doc_id for hit in index.search("nil man", 1, mode="vector")] == ["bites-1"]
 
 
 def test_a_query_of_signs_without_a_token_says_why_it_is_not_answered(index: Index) -> None:
@@ -259,7 +261,19 @@ def test_a_k_that_is_no_number_of_hits_is_refused(index: Index, k: Any) -> None:
 
 
 def test_a_k_beyond_all_passages_gives_them_all(index: Index) -> None:
-    assert len(index.search("dog", 10**12)) == 2
+    assert len(index.search("dog", 10**12, mode="vector")) == 2
+    assert len(index.search("dog", 1_000)) == 2
+
+
+def test_a_page_that_the_pool_of_a_hybrid_search_cannot_fill_is_refused(index: Index) -> None:
+    error = error_of(UsageError, lambda: index.search("dog", 10, offset=991))
+    assert "hits 992 to 1,001 are asked for" in error.message
+    assert "mode='vector'" in error.message
+
+
+def test_a_word_that_only_the_keywords_know_is_found_by_them(index: Index) -> None:
+    index.add([Document(id="nil", text="A nil is no zero.")])
+    assert [hit.doc_id for hit in index.search("nil")] == ["nil"]
 
 
 def test_an_over_long_query_is_refused_before_it_is_embedded(tmp_path: Path) -> None:
@@ -736,13 +750,13 @@ class BadScorer:
     def reduce(self, similarities: np.ndarray, offsets: np.ndarray) -> Any:
         return self._maybe("reduce", np.maximum.reduceat(similarities, offsets[:-1], axis=1))
 
-    def transform(self, reduced: np.ndarray, lengths: np.ndarray) -> Any:
+    def transform(self, reduced: np.ndarray, lengths: np.ndarray, statistics: Any) -> Any:
         return self._maybe("transform", reduced)
 
     def combine(self, transformed: np.ndarray, weights: np.ndarray) -> Any:
         return self._maybe("combine", weights @ transformed)
 
-    def sensitivity(self, weights: np.ndarray) -> Any:
+    def sensitivity(self, weights: np.ndarray, statistics: Any) -> Any:
         return self._maybe("sensitivity", float(weights.sum()))
 
 
@@ -767,6 +781,9 @@ class BadAligner(TinyEncoder):
 
     def __init__(self, *, fault: str = "") -> None:
         self.fault = fault
+
+    def similarities(self, query: np.ndarray, passage: np.ndarray, alignment: int) -> Any:
+        return query @ passage.T
 
     def align(self, query: np.ndarray, passage: np.ndarray) -> Any:
         good = (query @ passage.T).max(axis=1)[None, :]

@@ -14,6 +14,7 @@ import pytest
 from tests import children
 from tests.tiny import TinyEmbedder, tiny_pipeline
 from vecsearch import Document, GivenVectors, Index, IndexClosedError, IndexLockedError, Pipeline
+from vecsearch.protocols import CollectionStatistics
 from vecsearch.stores import embedded, segments
 from vecsearch.stores.memory import MemoryStore
 from vecsearch.types import FileRecord
@@ -256,8 +257,12 @@ def test_a_snapshot_survives_a_compaction(folder_index: Index) -> None:
             folder_index.delete(["a", "0", "1"])
             folder_index.compact()
             assert not any(path.exists() for path in files)
-            found = snapshot.candidates(np.ones((1, 16), np.float32), np.ones(1, np.float32), MaxSim(), 100)
-            assert len({place.doc_id for place in snapshot.places(found)}) == 7
+            query = np.full((1, 16), 0.25, np.float32)
+            statistics = CollectionStatistics(1, 1.0, 1, np.zeros((1, 0), np.float32))
+            found = snapshot.scan(query, np.ones(1, np.float32), MaxSim(), statistics).embedded
+            table = snapshot.passages()
+            assert set(found.tolist()) == set(table.embedded.tolist())
+            assert len({place.doc_id for place in snapshot.places(table.passages)}) == 7
             vectors, offsets = snapshot.vectors(found)
             assert np.allclose(np.linalg.norm(vectors, axis=1), 1)
             assert len(offsets) == len(found) + 1
@@ -277,13 +282,13 @@ class MaxSim:
     def reduce(self, similarities: np.ndarray, offsets: np.ndarray) -> Any:
         return np.maximum.reduceat(similarities, offsets[:-1], axis=1)
 
-    def transform(self, reduced: np.ndarray, lengths: np.ndarray) -> Any:
+    def transform(self, reduced: np.ndarray, lengths: np.ndarray, statistics: Any) -> Any:
         return reduced
 
     def combine(self, transformed: np.ndarray, weights: np.ndarray) -> Any:
         return weights @ transformed
 
-    def sensitivity(self, weights: np.ndarray) -> float:
+    def sensitivity(self, weights: np.ndarray, statistics: Any) -> float:
         return float(weights.sum())
 
 

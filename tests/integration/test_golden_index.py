@@ -91,7 +91,7 @@ def test_a_golden_index_takes_new_documents(golden: tuple[Path, dict[str, Any]])
         index.compact()
         assert index.verify() == []
     for index, _ in opened(folder):
-        found = {query: [hit.to_dict() for hit in index.search(query, 20)] for query in make_golden.QUERIES}
+        found = make_golden.searches(index)
         assert found == approximate(expected["searches"])
 
 

@@ -1,0 +1,142 @@
+"""BM25 over the passages of an index: which hold keywords of a query, and what each is worth.
+
+    Σ_t ln(1 + (N − n_t + ½) / (n_t + ½)) · f_t (k1 + 1) / (f_t + k1 (1 − b + b · L / L̄))
+
+f_t is how often keyword t stands in the passage, n_t in how many passages it does, N how many there are, L the words
+of the passage, L̄ their mean. A keyword that the query has twice counts twice.
+
+Source: Robertson & Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), with the idf of Lucene,
+which is never negative.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from vecsearch.stores.analysis import Keyword
+    from vecsearch.stores.protocol import Numbers, PassageTable, Snapshot
+
+    Doubles = npt.NDArray[np.float64]
+    Mask = npt.NDArray[np.bool_]
+
+__all__ = ["BUDGET", "KeywordSignal"]
+
+K1 = 1.2
+B = 0.75
+BUDGET = 20_000
+"""Once so many postings are read, no more are, as long as they name enough passages."""
+
+
+class KeywordSignal:
+    """The keyword side of one query over one snapshot.
+
+    The passages of the rarest keyword are read first, then those of the next, until the budget is spent: what only
+    frequent keywords could add has a small idf. Their share of the score of a passage that was found is exact.
+
+    Args:
+        snapshot: of the store.
+        table: its passages.
+        keywords: of the query.
+        is_allowed: bool ``(n_rows,)``, which rows of the table may be found.
+        enough: how many rows must have been found before the budget ends the reading.
+
+    Attributes:
+        terms: the query's different keywords, in its order.
+        idf: float64 ``(n_terms,)``, times how often the query has the keyword.
+        rows: int64, rows of the table that hold one of the keywords read; ascending.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        table: PassageTable,
+        keywords: list[Keyword],
+        is_allowed: Mask,
+        enough: int,
+    ) -> None:
+        self._snapshot = snapshot
+        self._table = table
+        repeats: dict[str, int] = {}
+        for keyword in keywords:
+            repeats[keyword.term] = repeats.get(keyword.term, 0) + 1
+        self.terms = list(repeats)
+        frequencies = snapshot.keyword_frequencies(self.terms)
+        n = max(len(table), int(frequencies.max(initial=0)))
+        self.idf: Doubles = np.log1p((n - frequencies + 0.5) / (frequencies + 0.5)) * np.array(
+            list(repeats.values()), np.float64
+        )
+        # repeated, so that L̄ of an empty table is a number
+        self._mean_length = max(float(table.n_terms.mean()), 1.0) if len(table) else 1.0
+        self._read: dict[int, tuple[Numbers, Numbers]] = {}
+        found = np.zeros(len(table), bool)
+        n_read = 0
+        for number in np.argsort(frequencies, kind="stable").tolist():
+            if not frequencies[number]:
+                self._read[number] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
+                continue
+            if n_read + frequencies[number] > BUDGET and int(found.sum()) >= enough:
+                break
+            passages, counts = snapshot.postings(self.terms[number])
+            n_read += len(passages)
+            rows = np.searchsorted(table.passages, passages)
+            rows[rows == len(table)] = 0
+            is_live = table.passages[rows] == passages if len(table) else np.zeros(len(rows), bool)
+            self._read[number] = (rows[is_live], counts[is_live])
+            found[rows[is_live & is_allowed[rows]]] = True
+        self.rows = np.flatnonzero(found)
+
+    def contributions(self, rows: Numbers) -> Doubles:
+        """Return what each keyword adds to the score of rows of the table: float64 ``(n_terms, n_rows)``.
+
+        Args:
+            rows: ascending.
+        """
+        counts = np.zeros((len(self.terms), len(rows)), np.float64)
+        for number, (held, often) in self._read.items():
+            at = np.searchsorted(held, rows)
+            at[at == len(held)] = 0
+            if len(held):
+                is_held = held[at] == rows
+                counts[number, is_held] = often[at[is_held]]
+        unread = [number for number in range(len(self.terms)) if number not in self._read]
+        if unread and len(rows):
+            counts[unread] = self._snapshot.keyword_counts(
+                self._table.passages[rows], [self.terms[number] for number in unread]
+            )
+        norm = K1 * (1 - B + B * self._table.n_terms[rows] / self._mean_length)
+        return self.idf[:, None] * counts * (K1 + 1) / (counts + norm[None, :])
+
+    def scores(self, rows: Numbers) -> Doubles:
+        """Return the BM25 of rows of the table, ascending."""
+        scores = np.zeros(len(rows), np.float64)
+        for row in self.contributions(rows):  # in the order of the query, so that equal passages score equal
+            scores += row
+        return scores
+
+    def best_rows(self, n: int) -> Numbers:
+        """Return about n rows, ascending, that hold the n best by the keywords read."""
+        if len(self.rows) <= n:
+            return self.rows
+        read = sorted(self._read)
+        partial = np.zeros(len(self.rows), np.float64)
+        norm = K1 * (1 - B + B * self._table.n_terms[self.rows] / self._mean_length)
+        for number in read:
+            held, often = self._read[number]
+            at = np.searchsorted(self.rows, held)
+            at[at == len(self.rows)] = 0
+            is_found = self.rows[at] == held
+            counts = np.zeros(len(self.rows), np.float64)
+            counts[at[is_found]] = often[is_found]
+            partial += self.idf[number] * counts * (K1 + 1) / (counts + norm)
+        # what is unread can still add this much to any of them
+        rest = float(sum(self.idf[number] for number in range(len(self.terms)) if number not in self._read)) * (K1 + 1)
+        least = np.partition(partial, len(partial) - n)[len(partial) - n] - rest
+        chosen: Numbers = self.rows[partial >= least]
+        if len(chosen) > 4 * n:  # the unread weigh as much as the read: so many are looked at, and no more
+            chosen = self.rows[np.sort(np.argsort(-partial, kind="stable")[: 4 * n])]
+        return chosen

@@ -1,0 +1,95 @@
+"""A query, embedded as the index would embed a passage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vecsearch.errors import QueryError
+from vecsearch.pipeline import Pipeline, split_rows
+from vecsearch.types import Tokens
+
+if TYPE_CHECKING:
+    from vecsearch.stores.protocol import Snapshot
+    from vecsearch.types import Floats, Ids, Spans
+
+__all__ = ["MAX_QUERY_TOKENS", "Query"]
+
+MAX_QUERY_TOKENS = 2_048
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query, embedded.
+
+    Attributes:
+        vectors: float32 ``(n_tokens, dim)``, position-aware.
+        units: float32 ``(n_tokens, dim)``, the same without positions.
+        norms: float32 ``(n_tokens,)``; idf is applied when the collection is known.
+        ids: int32 ``(n_tokens,)`` where they are known without the collection, else None.
+        tokens: None for a query of vectors.
+        text: what keywords are taken from; None for a query of vectors.
+    """
+
+    vectors: Floats
+    units: Floats
+    norms: Floats
+    ids: Ids | None
+    tokens: Tokens | None
+    text: str | None
+
+    @classmethod
+    def of_text(cls, pipeline: Pipeline, text: str) -> Query:
+        """Tokenize, embed and encode a text.
+
+        Raises:
+            QueryError: it is longer than ``MAX_QUERY_TOKENS``.
+        """
+        tokens = pipeline.tokenize([text])
+        if tokens.n_tokens > MAX_QUERY_TOKENS:  # before they are embedded, for a text of any length may come in
+            raise QueryError(
+                f"the query has {tokens.n_tokens} tokens; at most {MAX_QUERY_TOKENS} are searched: shorten it"
+            )
+        units, norms = split_rows(pipeline.rows([text], tokens))
+        return cls(pipeline.encode_rows(units, norms, tokens.offsets), units, norms, tokens.ids, tokens, text)
+
+    @classmethod
+    def of_vectors(cls, pipeline: Pipeline, vectors: Floats, token_ids: Ids | None) -> Query:
+        """Encode given vectors.
+
+        Raises:
+            QueryError: there are more than ``MAX_QUERY_TOKENS``.
+        """
+        if len(vectors) > MAX_QUERY_TOKENS:
+            raise QueryError(f"the query has {len(vectors)} vectors; at most {MAX_QUERY_TOKENS} are searched")
+        units, norms = split_rows(vectors)
+        positioned = pipeline.encode_rows(units, norms, np.array([0, len(vectors)], np.int64))
+        ids = None if token_ids is None else token_ids.astype(np.int32)
+        return cls(positioned, units, norms, ids, None, None)
+
+    def weights(self, snapshot: Snapshot) -> Floats:
+        """Return idf · norm of each token in a collection, float32 ``(n_tokens,)``.
+
+        idf = ln(1 + (N − df + ½) / (df + ½)), and 1 for a vector without an id.
+        """
+        if self.tokens is None and self.ids is None:
+            return self.norms
+        if self.ids is None:
+            assert self.tokens is not None
+            assert self.tokens.entries is not None
+            ids = snapshot.lookup(list(self.tokens.entries))
+        else:
+            ids = self.ids
+        frequencies = snapshot.document_frequencies(ids)
+        n = max(snapshot.n_passages, int(frequencies.max(initial=0)))
+        idf = np.log1p((n - frequencies + 0.5) / (frequencies + 0.5))
+        if self.tokens is None:
+            idf = np.where(ids < 0, 1.0, idf)
+        return self.norms * idf.astype(np.float32)
+
+    @property
+    def spans(self) -> Spans | None:
+        """Characters of the text that each token stands for; None for a query of vectors."""
+        return None if self.tokens is None else self.tokens.spans

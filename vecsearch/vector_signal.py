@@ -1,0 +1,185 @@
+"""The vector side of one query over one snapshot: approximate scores for many passages, exact ones for a few.
+
+Three kinds share one interface. ``VectorSignal`` compares the vectors that the store has. ``ReencodedSignal`` encodes
+query and passages again with another positional encoder, so that one query may care more or less for word order than
+the index does. ``AlignedSignal`` takes the best of all alignments of query and passage (``AligningEncoder``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vecsearch import scoring
+from vecsearch.background import encoded_rows
+from vecsearch.pipeline import Pipeline, RowTable
+from vecsearch.protocols import CollectionStatistics, PositionalEncoder, Scorer
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from vecsearch.stores.protocol import Numbers, Scan, Snapshot
+    from vecsearch.types import Floats, Offsets
+
+    Doubles = npt.NDArray[np.float64]
+
+__all__ = ["AlignedSignal", "ReencodedSignal", "VectorSignal"]
+
+BLOCK_PASSAGES = 256
+"""Passages whose vectors are in memory at a time."""
+
+
+class VectorSignal:
+    """Compares a query with the stored vectors.
+
+    Args:
+        snapshot: of the store.
+        query: float32 ``(n_query, dim)``, the tokens that weigh something.
+        weights: float32 ``(n_query,)`` > 0.
+        scorer: the formula.
+        statistics: for the scorer.
+    """
+
+    def __init__(
+        self, snapshot: Snapshot, query: Floats, weights: Floats, scorer: Scorer, statistics: CollectionStatistics
+    ) -> None:
+        self.snapshot = snapshot
+        self.query = query
+        self.weights = weights
+        self.scorer = scorer
+        self.statistics = statistics
+
+    def scan(self) -> Scan:
+        """Return approximate scores of the whole collection, or of what the store proposes."""
+        return self.snapshot.scan(self.query, self.weights, self.scorer, self.statistics)
+
+    def approximate(self, embedded: Numbers) -> tuple[Doubles, float]:
+        """Return approximate scores of embedded passages, and by how much each may be off."""
+        places = np.arange(len(embedded))
+        parts = ((*self.vectors(some), place) for some, place in _blocks(embedded, places))
+        numbers, scores, slack = scoring.best(parts, self.query, self.weights, self.scorer, self.statistics)
+        found = np.zeros(len(embedded), np.float64)
+        found[numbers] = scores
+        return found, slack
+
+    def exact(self, embedded: Numbers) -> Doubles:
+        """Return the exact scores of embedded passages: equal texts score equal to the last bit."""
+        scores = [np.zeros(0)]
+        for some, _ in _blocks(embedded, embedded):
+            vectors, offsets = self.vectors(some)
+            scores.append(scoring.score(self.query, self.weights, vectors, offsets, self.scorer, self.statistics))
+        return np.concatenate(scores)
+
+    def similarities(self, number: int) -> Floats:
+        """Return the similarities that one embedded passage is scored by: float32 ``(n_query, n_tokens)``."""
+        vectors, _ = self.vectors(np.array([number]))
+        return scoring.similarities(self.query, vectors)
+
+    def terms(self, similarities: Floats) -> Doubles:
+        """Return what each token of the query adds to the score of one passage: float64 ``(n_query,)``."""
+        lengths = np.array([similarities.shape[1]], np.int64)
+        transformed = self.scorer.transform(self._reduced(similarities), lengths, self.statistics)
+        return np.array(
+            [
+                float(self.scorer.combine(transformed[i : i + 1], self.weights[i : i + 1])[0])
+                for i in range(len(self.weights))
+            ]
+        )
+
+    def vectors(self, embedded: Numbers) -> tuple[Floats, Offsets]:
+        """Return the position-aware vectors of embedded passages."""
+        return self.snapshot.vectors(embedded)
+
+    def _reduced(self, similarities: Floats) -> Floats:
+        return self.scorer.reduce(similarities, np.array([0, similarities.shape[1]], np.int64))
+
+
+class ReencodedSignal(VectorSignal):
+    """Compares a query with passages by another positional encoder than the index's.
+
+    Args:
+        snapshot, query, weights, scorer, statistics: as for ``VectorSignal``; ``query`` encoded by ``encoder``.
+        pipeline: of the index.
+        table: rows of token ids, for a static pipeline.
+        encoder: the other one.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        query: Floats,
+        weights: Floats,
+        scorer: Scorer,
+        statistics: CollectionStatistics,
+        *,
+        pipeline: Pipeline,
+        table: RowTable | None,
+        encoder: PositionalEncoder,
+    ) -> None:
+        super().__init__(snapshot, query, weights, scorer, statistics)
+        self._pipeline = pipeline
+        self._table = table
+        self._encoder = encoder
+
+    def vectors(self, embedded: Numbers) -> tuple[Floats, Offsets]:
+        tokens = self.snapshot.tokens(embedded)
+        units, norms = encoded_rows(self._table, tokens.ids, tokens.rows)
+        return self._pipeline.encode_rows(units, norms, tokens.offsets, self._encoder), tokens.offsets
+
+
+class AlignedSignal(VectorSignal):
+    """Scores passages by the best alignment with the query. Its approximate scores are those without alignment.
+
+    Args:
+        snapshot, query, weights, scorer, statistics: as for ``VectorSignal``.
+        pipeline: of the index; its encoder aligns.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        query: Floats,
+        weights: Floats,
+        scorer: Scorer,
+        statistics: CollectionStatistics,
+        *,
+        pipeline: Pipeline,
+    ) -> None:
+        super().__init__(snapshot, query, weights, scorer, statistics)
+        self._pipeline = pipeline
+
+    def approximate(self, embedded: Numbers) -> tuple[Doubles, float]:
+        return self.exact(embedded), 0.0
+
+    def exact(self, embedded: Numbers) -> Doubles:
+        scores = [np.zeros(0)]
+        for some, _ in _blocks(embedded, embedded):
+            vectors, offsets = self.vectors(some)
+            scores.append(
+                scoring.score_aligned(
+                    self._pipeline.align, self.query, self.weights, vectors, offsets, self.scorer, self.statistics
+                )
+            )
+        return np.concatenate(scores)
+
+    def similarities(self, number: int) -> Floats:
+        vectors, _ = self.vectors(np.array([number]))
+        aligned = self._pipeline.align(self.query, vectors)
+        best = int(np.argmax(self.scorer.combine(self._transformed(aligned.T, len(vectors)), self.weights)))
+        return self._pipeline.aligned_similarities(self.query, vectors, best)
+
+    def _reduced(self, similarities: Floats) -> Floats:
+        # an alignment has one similarity a query token: its best partner stands for the whole passage
+        best = np.ascontiguousarray(similarities.max(axis=1, keepdims=True))
+        return self.scorer.reduce(best, np.array([0, 1], np.int64))
+
+    def _transformed(self, best: Floats, n_tokens: int) -> Floats:
+        reduced = self.scorer.reduce(np.ascontiguousarray(best), np.arange(best.shape[1] + 1))
+        return self.scorer.transform(reduced, np.full(best.shape[1], n_tokens, np.int64), self.statistics)
+
+
+def _blocks(embedded: Numbers, places: Numbers) -> Iterator[tuple[Numbers, Numbers]]:
+    for begin in range(0, len(embedded), BLOCK_PASSAGES):
+        yield embedded[begin : begin + BLOCK_PASSAGES], places[begin : begin + BLOCK_PASSAGES]
