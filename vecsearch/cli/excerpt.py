@@ -34,14 +34,19 @@ class Line:
 
     def pieces(self, text: str) -> Iterator[tuple[str, bool]]:
         """Yield the line of a passage in pieces, each with whether it is marked."""
+        for piece, is_marked, _ in self.placed_pieces(text):
+            yield piece, is_marked
+
+    def placed_pieces(self, text: str) -> Iterator[tuple[str, bool, int]]:
+        """Yield the same, each with its first character in the passage."""
         at = self.start
         for start, end in self.marked:
             if at < start:
-                yield text[at:start], False
-            yield text[start:end], True
+                yield text[at:start], False, at
+            yield text[start:end], True, start
             at = end
         if at < self.end:
-            yield text[at : self.end], False
+            yield text[at : self.end], False, at
 
 
 def near_matches(matches: Iterable[Match], threshold: float) -> list[Match]:

@@ -43,6 +43,9 @@ def fail(error: BaseException, settings: Settings) -> int:
     else:
         label = in_color("Error:", settings.colors(sys.stderr), fg="red", bold=True)
         click.echo(f"{label} {one_line(str(described['message']))}", err=True, color=True)
+        # of a query or a filter that cannot be read: the text, and a mark below the place
+        for line in str(described.get("pointer") or "").splitlines():
+            click.echo(f"  {one_line(line)}", err=True)
     return 1
 
 

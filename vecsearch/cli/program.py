@@ -22,6 +22,7 @@ _MODULES = {
     "index": "indexing",
     "add": "adding",
     "search": "searching",
+    "like": "searching",
     "get": "documents",
     "list": "documents",
     "delete": "documents",
