@@ -145,6 +145,12 @@ class WordLlamaEmbedder:
                 self._vocabulary = Vocabulary(entries, starts_word)
             return self._vocabulary
 
+    def reference(self) -> Sequence[str]:
+        """Return 26 short texts of plain English, about 2,200 words; see ``reference.py``."""
+        from vecsearch_wordllama.reference import REFERENCE
+
+        return REFERENCE
+
     def _tokenizer(self) -> PieceTokenizer:
         """Return the model's tokenizer, which takes 50 ms to load, without the mark that it puts before every text."""
         with self._lock:
