@@ -4,74 +4,38 @@
 
 AUC: the chance that a paraphrase scores above a non-paraphrase, over all pairs, by ``Pipeline.similarity``.
 Triples: how often the paraphrase of an anchor outranks its non-paraphrase, ties counted one half, by
-``Pipeline.similarity`` and by ``Index.search`` with all positives and negatives in one index.
+``Pipeline.similarity`` and by ``Index.search`` by vectors with all positives and negatives in one index.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from tests.bench.timing import DATA, machine, require
-from vecsearch import Document, Index, Pipeline
+from vecsearch import Pipeline
+from vecsearch.evaluation.comparison import Workshop
+from vecsearch.evaluation.configurations import Configuration
+from vecsearch.evaluation.datasets import Pairs, Triples, read_dataset
+from vecsearch.evaluation.measures import area_under_curve
+from vecsearch.evaluation.sentences import outcomes_by_search, outcomes_by_similarity, similarities, triple_documents
 
 ENCODERS = ("none", "sinusoidal", "rotary", "relative:order=0.3", "relative:order=0.5")
 
 
-def read(name: str) -> list[dict[str, str]]:
-    """Return the rows of a tab-separated file of the set."""
-    with open(require(DATA / "paws-wiki" / name), encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-
-
-def area_under_curve(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Return the chance that a positive scores above a negative, ties one half.
-
-    Example:
-        >>> area_under_curve(np.array([1.0, 2.0, 2.0, 3.0]), np.array([0, 0, 1, 1]))
-        0.875
-    """
-    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
-    n_positive = int(labels.sum())
-    n_pairs = n_positive * (len(labels) - n_positive)
-    return float((ranks[labels == 1].sum() - n_positive * (n_positive + 1) / 2) / n_pairs)
-
-
-def pairs_auc(pipeline: Pipeline, rows: list[dict[str, str]]) -> float:
+def pairs_auc(pipeline: Pipeline, pairs: Pairs) -> float:
     """Return the AUC of ``similarity`` on labelled pairs."""
-    scores = pipeline.similarities([(row["sentence1"], row["sentence2"]) for row in rows])
-    return area_under_curve(scores, np.array([int(row["label"]) for row in rows]))
+    return area_under_curve(similarities(pipeline, pairs.sentences), np.array(pairs.labels))
 
 
-def triples_by_similarity(pipeline: Pipeline, rows: list[dict[str, str]]) -> float:
-    """Return the share of triples that ``similarity`` gets right, ties one half."""
-    near = pipeline.similarities([(row["anchor"], row["positive"]) for row in rows])
-    far = pipeline.similarities([(row["anchor"], row["negative"]) for row in rows])
-    return float(np.mean((near > far) + 0.5 * (near == far)))
-
-
-def triples_by_search(pipeline: Pipeline, rows: list[dict[str, str]]) -> float:
+def triples_by_search(configuration: Configuration, triples: Triples) -> float:
     """Return the share of triples that a search in one index of all sentences gets right, ties one half."""
-    won = 0.0
-    with tempfile.TemporaryDirectory() as folder, Index.create(Path(folder) / "paws", pipeline=pipeline) as index:
-        index.add(
-            Document(id=f"{row['id']} {kind}", text=row[kind]) for row in rows for kind in ("positive", "negative")
-        )
-        for row in rows:
-            wanted = {f"{row['id']} {kind}" for kind in ("positive", "negative")}
-            scores: dict[str, float] = {}
-            for k in (20, 200, 2 * len(rows)):
-                scores = {hit.doc_id: hit.score for hit in index.search(row["anchor"], k) if hit.doc_id in wanted}
-                if len(scores) == 2:
-                    break
-            near, far = scores[f"{row['id']} positive"], scores[f"{row['id']} negative"]
-            won += (near > far) + 0.5 * (near == far)
-    return won / len(rows)
+    with tempfile.TemporaryDirectory() as folder, Workshop(Path(folder)) as workshop:
+        index = workshop.index(configuration, lambda: iter(triple_documents(triples)))
+        return float(outcomes_by_search(index, triples, configuration.search).mean())
 
 
 def main() -> None:
@@ -80,17 +44,25 @@ def main() -> None:
     parser.add_argument("--encoders", nargs="+", default=ENCODERS)
     parser.add_argument("--tokenizer", default="word")
     arguments = parser.parse_args()
-    pairs, same_bag, triples = read("pairs-dev.tsv"), read("pairs-samebag.tsv"), read("triples.tsv")
+    names = ("pairs-dev.tsv", "pairs-samebag.tsv", "triples.tsv")
+    pairs, same_bag, triples = (read_dataset(require(DATA / "paws-wiki" / name)) for name in names)
+    assert isinstance(pairs, Pairs)
+    assert isinstance(same_bag, Pairs)
+    assert isinstance(triples, Triples)
     print(machine())
-    print(f"tokenizer {arguments.tokenizer}; {len(pairs)} pairs, {len(same_bag)} same-bag, {len(triples)} triples\n")
+    print(
+        f"tokenizer {arguments.tokenizer}; {len(pairs.ids)} pairs, {len(same_bag.ids)} same-bag, "
+        f"{len(triples.ids)} triples\n"
+    )
     print("| encoder | pairs AUC | same-bag AUC | triples, similarity | triples, Index.search |")
     print("|---|---|---|---|---|")
     for encoder in arguments.encoders:
+        configuration = Configuration({"tokenizer": arguments.tokenizer, "encoder": encoder}, {"mode": "vector"})
         pipeline = Pipeline.from_names(arguments.tokenizer, encoder=encoder)
-        search = "–" if encoder.startswith("rotary") else f"{triples_by_search(pipeline, triples):.4f}"
+        search = "–" if encoder.startswith("rotary") else f"{triples_by_search(configuration, triples):.4f}"
         print(
             f"| {encoder} | {pairs_auc(pipeline, pairs):.4f} | {pairs_auc(pipeline, same_bag):.4f} "
-            f"| {triples_by_similarity(pipeline, triples):.4f} | {search} |",
+            f"| {outcomes_by_similarity(pipeline, triples).mean():.4f} | {search} |",
             flush=True,
         )
 
