@@ -28,8 +28,9 @@ __all__ = ["BUDGET", "KeywordSignal"]
 
 K1 = 1.2
 B = 0.75
-BUDGET = 20_000
-"""Once so many postings are read, no more are, as long as they name enough passages."""
+BUDGET = 100_000
+"""Once so many postings are read, no more are, as long as they name enough passages. To read them takes about as long
+as to look up what is left in the counts of the passages that were found."""
 
 
 class KeywordSignal:

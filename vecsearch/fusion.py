@@ -26,7 +26,7 @@ FusionName: TypeAlias = Literal["zscore", "rrf"]
 
 POOL = 1_000
 """As many of the best candidates of each signal are fused, whatever k and offset are."""
-WEIGHTS: Mapping[str, float] = {"vector": 0.6, "keyword": 0.4}
+WEIGHTS: Mapping[str, float] = {"vector": 0.65, "keyword": 0.35}
 """Shares of the signals."""
 PHRASE_WEIGHT = 2.0
 """What a phrase that is matched word for word adds, in standard deviations of the other scores."""

@@ -82,17 +82,18 @@ class HitWriter:
     phrases: FoundPhrases | None
     explain: bool
 
-    def hit(self, ranked: Ranked) -> Hit:
-        """Return one hit."""
-        stored = self.snapshot.passage(ranked.place.doc_id, ranked.place.ordinal)
+    def hits(self, ranked: Sequence[Ranked]) -> list[Hit]:
+        """Return hits; texts are tokenized and compared all together."""
+        stored = [self.snapshot.passage(one.place.doc_id, one.place.ordinal) for one in ranked]
+        spans = self._spans(stored)
+        numbers = self.table.embedded[[_shown_row(one) for one in ranked]]
+        similarities = [None] * len(ranked) if self.vector is None else self.vector.similarities(numbers)
+        return [self._hit(*parts) for parts in zip(ranked, stored, spans, similarities, strict=True)]
+
+    def _hit(self, ranked: Ranked, stored: StoredPassage, spans: Spans | None, similarities: Floats | None) -> Hit:
         lead = _blank_lead(stored.text)
         shown = stored.text[lead:].rstrip()
         line = stored.line + _breaks(stored.text[:lead])
-        spans = self._spans(stored, lead)
-        row = ranked.rows["vector" if "vector" in ranked.rows else "keyword"]
-        similarities = None
-        if self.vector is not None:
-            similarities = self.vector.similarities(int(self.table.embedded[row]))
         return Hit(
             score=ranked.score,
             doc_id=ranked.place.doc_id,
@@ -110,12 +111,17 @@ class HitWriter:
             explanation=self._explanation(ranked, shown, spans, similarities) if self.explain else None,
         )
 
-    def _spans(self, stored: StoredPassage, lead: int) -> Spans | None:
-        """Return where each token of a passage stands in the text that is shown; negative where it is in the title."""
+    def _spans(self, stored: Sequence[StoredPassage]) -> list[Spans | None]:
+        """Return where each token of each passage stands in the text that is shown; negative where in the title."""
         if self.pipeline.is_given:
-            return None
-        text, shift = embedded_text(self.pipeline, stored.title, stored.text, stored.ordinal)
-        return self.pipeline.tokenize([text]).spans - np.int32(shift + lead)
+            return [None] * len(stored)
+        texts = [embedded_text(self.pipeline, one.title, one.text, one.ordinal) for one in stored]
+        tokens = self.pipeline.tokenize([text for text, _ in texts])
+        pieces = np.split(tokens.spans, tokens.offsets[1:-1]) if stored else []
+        return [
+            spans - np.int32(shift + _blank_lead(one.text))
+            for spans, (_, shift), one in zip(pieces, texts, stored, strict=True)
+        ]
 
     def _matches(
         self, ranked: Ranked, shown: str, spans: Spans | None, similarities: Floats | None
@@ -128,8 +134,7 @@ class HitWriter:
         elif self.keywords:
             found = keyword_matches(self.keywords, self.snapshot.keywords(shown))
         if self.phrases is not None and spans is not None:
-            row = ranked.rows["vector" if "vector" in ranked.rows else "keyword"]
-            of_phrases = self.phrases.matches(int(self.table.embedded[row]), spans, len(shown))
+            of_phrases = self.phrases.matches(int(self.table.embedded[_shown_row(ranked)]), spans, len(shown))
             taken = {(match.start, match.end) for match in of_phrases}
             found = (*of_phrases, *(match for match in found if (match.start, match.end) not in taken))
         return found
@@ -162,14 +167,17 @@ class HitWriter:
                 {word.term: (word.start, word.end) for word in there},
             )
         if self.phrases is not None and "phrase" in ranked.shares:
-            row = ranked.rows["vector" if "vector" in ranked.rows else "keyword"]
             contributions += phrase_contributions(
-                self.phrases.of(int(self.table.embedded[row])),
+                self.phrases.of(int(self.table.embedded[_shown_row(ranked)])),
                 Share(ranked.shares["phrase"], ranked.slopes["phrase"]),
                 spans,
                 len(shown),
             )
         return Explanation(tuple(contributions), dict(ranked.signals))
+
+
+def _shown_row(ranked: Ranked) -> int:
+    return ranked.rows["vector" if "vector" in ranked.rows else "keyword"]
 
 
 def _blank_lead(text: str) -> int:

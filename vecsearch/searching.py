@@ -49,6 +49,7 @@ Order: TypeAlias = Literal["none", "default", "strict"]
 
 ORDERS: Mapping[str, str] = {"none": "none", "strict": "relative:order=0.5"}
 """The positional encoder that each order other than the default compares by."""
+HITS_AT_ONCE = 50
 _NO_WEIGHT = "no token of the query has a weight: the embedding model knows none of its words; use other words"
 REORDERED = 2 * POOL
 """As many candidates are compared anew where another order is wanted, more where more hits are."""
@@ -274,9 +275,9 @@ class _Search:
             phrases=self.phrases,
             explain=self.request.explain,
         )
-        hits = []
-        for one in ranked:
-            hits.append(writer.hit(one))
+        hits: list[Hit] = []
+        for begin in range(0, len(ranked), HITS_AT_ONCE):
+            hits += writer.hits(ranked[begin : begin + HITS_AT_ONCE])
             _check_time(self.request, "hits were read")
         return hits
 
@@ -294,8 +295,9 @@ class _Search:
             members = largest(by_vector, n)
             found = {"vector": by_vector[members]}
         else:
-            # four rows a unit: several passages of one document may be among the best
-            best = self.keyword.best_rows(4 * max(depth, self.request.n_wanted))
+            # several passages of one document may be among the best
+            rows_a_unit = 1 if self.request.by == "passage" else 3
+            best = self.keyword.best_rows(rows_a_unit * max(depth, self.request.n_wanted))
             by_keyword = units.best(best, self.keyword.scores(best), -np.inf)
             members = largest(by_keyword, depth if self.vector is not None else units.n_units)
             if self.vector is not None:

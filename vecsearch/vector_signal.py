@@ -72,10 +72,13 @@ class VectorSignal:
             scores.append(scoring.score(self.query, self.weights, vectors, offsets, self.scorer, self.statistics))
         return np.concatenate(scores)
 
-    def similarities(self, number: int) -> Floats:
-        """Return the similarities that one embedded passage is scored by: float32 ``(n_query, n_tokens)``."""
-        vectors, _ = self.vectors(np.array([number]))
-        return scoring.similarities(self.query, vectors)
+    def similarities(self, embedded: Numbers) -> list[Floats]:
+        """Return the similarities that embedded passages are scored by: float32 ``(n_query, n_tokens)`` each."""
+        found: list[Floats] = []
+        for some, _ in _blocks(embedded, embedded):
+            vectors, offsets = self.vectors(some)
+            found += np.split(scoring.similarities(self.query, vectors), offsets[1:-1], axis=1)
+        return found
 
     def terms(self, similarities: Floats) -> Doubles:
         """Return what each token of the query adds to the score of one passage: float64 ``(n_query,)``."""
@@ -164,11 +167,14 @@ class AlignedSignal(VectorSignal):
             )
         return np.concatenate(scores)
 
-    def similarities(self, number: int) -> Floats:
-        vectors, _ = self.vectors(np.array([number]))
-        aligned = self._pipeline.align(self.query, vectors)
-        best = int(np.argmax(self.scorer.combine(self._transformed(aligned.T, len(vectors)), self.weights)))
-        return self._pipeline.aligned_similarities(self.query, vectors, best)
+    def similarities(self, embedded: Numbers) -> list[Floats]:
+        found = []
+        for number in embedded.tolist():
+            vectors, _ = self.vectors(np.array([number]))
+            aligned = self._pipeline.align(self.query, vectors)
+            best = int(np.argmax(self.scorer.combine(self._transformed(aligned.T, len(vectors)), self.weights)))
+            found.append(self._pipeline.aligned_similarities(self.query, vectors, best))
+        return found
 
     def _reduced(self, similarities: Floats) -> Floats:
         # an alignment has one similarity a query token: its best partner stands for the whole passage

@@ -40,6 +40,7 @@ LAYERS = [
     ["pipeline", "scoring", "stores"],
     ["index"],
     ["ingest"],
+    ["evaluation"],
     ["cli", "testing"],
 ]
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
@@ -287,7 +288,7 @@ print(json.dumps([code, [name for name in {heavy} if name in sys.modules]]))
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["search", "--help"], ["index", "--help"]],
+    [["--help"], ["--version"], ["search", "--help"], ["index", "--help"], ["eval", "--help"]],
     ids=lambda words: " ".join(words),
 )
 def test_help_loads_neither_numpy_nor_a_store(arguments, tmp_path):

@@ -23,6 +23,7 @@ _MODULES = {
     "add": "adding",
     "search": "searching",
     "like": "searching",
+    "eval": "evaluating",
     "get": "documents",
     "list": "documents",
     "delete": "documents",

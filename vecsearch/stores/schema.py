@@ -237,11 +237,11 @@ def checksum(*parts: object) -> int:
         >>> checksum("a", 1) == zlib.crc32(b"1:a1:1")
         True
     """
-    crc = 0
+    pieces: list[bytes] = []
     for part in parts:
         content = part if isinstance(part, bytes) else str(part).encode()
-        crc = zlib.crc32(content, zlib.crc32(b"%d:" % len(content), crc))
-    return crc
+        pieces += (b"%d:" % len(content), content)
+    return zlib.crc32(b"".join(pieces))
 
 
 @contextlib.contextmanager
