@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from vecsearch.stores.analysis import Keyword
     from vecsearch.stores.protocol import Numbers, PassageTable, Snapshot
+    from vecsearch.units import Units
 
     Doubles = npt.NDArray[np.float64]
     Mask = npt.NDArray[np.bool_]
@@ -49,6 +50,7 @@ class KeywordSignal:
     Attributes:
         terms: the query's different keywords, in its order.
         idf: float64 ``(n_terms,)``, times how often the query has the keyword.
+        is_known: whether any passage holds a keyword, allowed or not.
         rows: int64, rows of the table that hold one of the keywords read; ascending.
     """
 
@@ -67,6 +69,7 @@ class KeywordSignal:
             repeats[keyword.term] = repeats.get(keyword.term, 0) + 1
         self.terms = list(repeats)
         frequencies = snapshot.keyword_frequencies(self.terms)
+        self.is_known = bool(frequencies.any())
         n = max(len(table), int(frequencies.max(initial=0)))
         self.idf: Doubles = np.log1p((n - frequencies + 0.5) / (frequencies + 0.5)) * np.array(
             list(repeats.values()), np.float64
@@ -119,14 +122,13 @@ class KeywordSignal:
             scores += row
         return scores
 
-    def best_rows(self, n: int) -> Numbers:
-        """Return about n rows, ascending, that hold the n best by the keywords read."""
+    def best_rows(self, n: int, units: Units) -> Numbers:
+        """Return rows, ascending, that hold the best ones of the n best units by the keywords read."""
         if len(self.rows) <= n:
             return self.rows
-        read = sorted(self._read)
         partial = np.zeros(len(self.rows), np.float64)
         norm = K1 * (1 - B + B * self._table.n_terms[self.rows] / self._mean_length)
-        for number in read:
+        for number in sorted(self._read):
             held, often = self._read[number]
             at = np.searchsorted(self.rows, held)
             at[at == len(self.rows)] = 0
@@ -136,8 +138,12 @@ class KeywordSignal:
             partial += self.idf[number] * counts * (K1 + 1) / (counts + norm)
         # what is unread can still add this much to any of them
         rest = float(sum(self.idf[number] for number in range(len(self.terms)) if number not in self._read)) * (K1 + 1)
-        least = np.partition(partial, len(partial) - n)[len(partial) - n] - rest
-        chosen: Numbers = self.rows[partial >= least]
+        _, best = units.best_rows(self.rows, partial)
+        of_best = partial[np.searchsorted(self.rows, best)]
+        if len(best) <= n:
+            return np.sort(best)
+        least = np.partition(of_best, len(best) - n)[len(best) - n] - rest
+        chosen = best[of_best >= least]
         if len(chosen) > 4 * n:  # the unread weigh as much as the read: so many are looked at, and no more
-            chosen = self.rows[np.sort(np.argsort(-partial, kind="stable")[: 4 * n])]
-        return chosen
+            chosen = best[np.argsort(-of_best, kind="stable")[: 4 * n]]
+        return np.sort(chosen)

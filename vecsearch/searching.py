@@ -10,7 +10,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -51,6 +52,8 @@ ORDERS: Mapping[str, str] = {"none": "none", "strict": "relative:order=0.5"}
 """The positional encoder that each order other than the default compares by."""
 HITS_AT_ONCE = 50
 _NO_WEIGHT = "no token of the query has a weight: the embedding model knows none of its words; use other words"
+SMALLEST_SPREAD = 1_000
+"""As many times the rounding of vector scores must their standard deviation be to be divided by."""
 REORDERED = 2 * POOL
 """As many candidates are compared anew where another order is wanted, more where more hits are."""
 
@@ -121,10 +124,22 @@ class Searcher:
         return search.hits(search.vector.scan() if search.vector is not None else None)
 
     def search_many(
-        self, snapshot: Snapshot, queries: Sequence[tuple[Query, ParsedQuery | None]], request: Request
+        self, snapshot: Snapshot, queries: Sequence[tuple[Query, ParsedQuery | None]], request: Request, first: int = 1
     ) -> list[list[Hit]]:
-        """Return the hits of several queries; the collection is looked at once for many of them."""
-        searches = [self._begin(snapshot, query, parsed, request) for query, parsed in queries]
+        """Return the hits of several queries; the collection is looked at once for many of them.
+
+        Args:
+            snapshot, request: as for ``search``.
+            queries: each with what it asks for beside plain words.
+            first: number of the first query, for messages.
+
+        Raises:
+            QueryError: a query cannot be searched; names its number.
+        """
+        searches = []
+        for number, (query, parsed) in enumerate(queries, first):
+            with _numbered(number):
+                searches.append(self._begin(snapshot, query, parsed, request))
         vectors = [search.vector for search in searches if search.vector is not None]
         scans = iter(
             snapshot.scan_many(
@@ -133,7 +148,11 @@ class Searcher:
             if vectors
             else ()
         )
-        return [search.hits(next(scans) if search.vector is not None else None) for search in searches]
+        found = []
+        for number, search in enumerate(searches, first):
+            with _numbered(number):
+                found.append(search.hits(next(scans) if search.vector is not None else None))
+        return found
 
     def like(self, snapshot: Snapshot, doc_id: str, request: Request) -> list[Hit]:
         """Return the passages or documents most like a document; see ``Index.like``."""
@@ -153,6 +172,8 @@ class Searcher:
                 if query.text is not None
                 else "all vectors of the query are zero; give at least one that points somewhere"
             )
+        if not used.any() and request.min_score is not None:
+            raise QueryError(f"min_score is about vectors, and {_NO_WEIGHT}")
         scorer = self._scorer(request.scorer)
         _check_time(request, "the query was embedded")
         is_allowed = self._allowed(snapshot, table, request)
@@ -254,13 +275,14 @@ class _Search:
         if self.request.mode != "vector" and self.query.text is not None:
             keywords = self.snapshot.keywords(self.query.text)
             self.keyword = KeywordSignal(self.snapshot, self.table, keywords, self.is_allowed, 4 * POOL)
-            if self.vector is None and self.request.mode == "hybrid" and not len(self.keyword.rows):
+            if self.vector is None and self.request.mode == "hybrid" and not self.keyword.is_known:
                 raise QueryError(_NO_WEIGHT)
         candidates = self._candidates(scan)
         _check_time(self.request, "candidates were found")
         if self.reordered is not None:
             candidates = self._compared_anew(candidates)
             _check_time(self.request, "candidates were compared anew")
+        candidates = self._told_apart(candidates)
         ranked = self._ranked(candidates)
         _check_time(self.request, "candidates were ranked")
         writer = HitWriter(
@@ -295,9 +317,7 @@ class _Search:
             members = largest(by_vector, n)
             found = {"vector": by_vector[members]}
         else:
-            # several passages of one document may be among the best
-            rows_a_unit = 1 if self.request.by == "passage" else 3
-            best = self.keyword.best_rows(rows_a_unit * max(depth, self.request.n_wanted))
+            best = self.keyword.best_rows(max(depth, self.request.n_wanted), units)
             by_keyword = units.best(best, self.keyword.scores(best), -np.inf)
             members = largest(by_keyword, depth if self.vector is not None else units.n_units)
             if self.vector is not None:
@@ -331,32 +351,54 @@ class _Search:
         return max(least, 2 * self.request.n_wanted)
 
     def _compared_anew(self, candidates: _Candidates) -> _Candidates:
-        """Replace the vector scores of the candidates by those of the other order, each by its best row."""
+        """Replace the vector scores of the candidates by those of the other order.
+
+        Of each document its best passage is compared, and the best passages of all documents together: another passage
+        of a document may be nearer in the other order.
+        """
         assert self.reordered is not None
-        units, rows = self.units.best_rows(candidates.rows, candidates.row_scores)
         if self.request.order == "default" and len(candidates.signals) > 1:
             # aligning costs milliseconds a passage, so only the best by the fused scores are aligned
             fused = self._fused(candidates).scores
             chosen = np.zeros(len(candidates.units), bool)
             chosen[largest(fused, self._depth(0))] = True
+            is_kept = np.zeros(self.units.n_units, bool)
+            is_kept[candidates.units[chosen]] = True
+            kept = is_kept[self.units.of_row[candidates.rows]]
             candidates = _Candidates(
                 candidates.units[chosen],
                 {name: values[chosen] for name, values in candidates.signals.items()},
-                candidates.rows,
-                candidates.row_scores,
+                candidates.rows[kept],
+                candidates.row_scores[kept],
                 candidates.slack,
             )
-            is_kept = np.isin(units, candidates.units)
-            units, rows = units[is_kept], rows[is_kept]
+        _, best = self.units.best_rows(candidates.rows, candidates.row_scores)
+        more = candidates.rows[largest(candidates.row_scores, self._depth(REORDERED))]
+        rows = np.union1d(best, more)
         embedded, places = np.unique(self.table.embedded[rows], return_inverse=True)
         scores, slack = self.reordered.approximate(embedded)
         row_scores = scores[places]
-        order = np.argsort(rows)
-        signals = {**candidates.signals}
-        values = signals["vector"].copy()
-        values[np.searchsorted(candidates.units, units)] = row_scores
-        signals["vector"] = values
-        return _Candidates(candidates.units, signals, rows[order], row_scores[order], slack)
+        vector = self.units.best(rows, row_scores, -np.inf)[candidates.units]
+        return _Candidates(candidates.units, {**candidates.signals, "vector": vector}, rows, row_scores, slack)
+
+    def _told_apart(self, candidates: _Candidates) -> _Candidates:
+        """Make vector scores exact where their rounding would decide a fusion: where ranks or the spread hang on it."""
+        values = candidates.signals.get("vector")
+        if values is None or "keyword" not in candidates.signals or not candidates.slack or not len(values):
+            return candidates
+        if self.request.fusion == "rrf":
+            order = np.argsort(values)
+            is_near = np.zeros(len(values) + 1, bool)
+            is_near[1:-1] = np.diff(values[order]) <= 2 * candidates.slack
+            doubtful = np.sort(order[is_near[1:] | is_near[:-1]])
+        elif float(values.std()) < SMALLEST_SPREAD * candidates.slack:
+            doubtful = np.arange(len(values))
+        else:
+            return candidates
+        exact, _ = self._exact(candidates, doubtful)
+        values = values.copy()
+        values[doubtful] = exact
+        return replace(candidates, signals={**candidates.signals, "vector": values})
 
     # ranking
 
@@ -432,6 +474,14 @@ class _Search:
         found, best_rows = self.units.best_rows(rows, row_scores)
         assert np.array_equal(found, units)
         return row_scores[np.searchsorted(rows, best_rows)], best_rows
+
+
+@contextmanager
+def _numbered(number: int) -> Iterator[None]:
+    try:
+        yield
+    except QueryError as error:
+        raise QueryError(f"query {number}: {error.message}", **error.facts) from error
 
 
 def _check_time(request: Request, stage: str) -> None:
