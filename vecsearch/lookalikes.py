@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LIKENESS", "SHORTEST", "exact_slot", "likeness", "without_false_friends"]
 
-LIKENESS = 0.4
+LIKENESS = 0.25
 """Cosine from which a word is accepted in place of another; measured in docs/decisions.md."""
 
 SHORTEST = 3
