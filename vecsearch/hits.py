@@ -69,6 +69,7 @@ class HitWriter:
         keywords: of the query.
         phrases: found in the passages, None where the query has none.
         explain: whether hits carry explanations.
+        with_matches: whether they carry matches.
     """
 
     snapshot: Snapshot
@@ -81,13 +82,17 @@ class HitWriter:
     keywords: Sequence[Keyword]
     phrases: FoundPhrases | None
     explain: bool
+    with_matches: bool = True
 
     def hits(self, ranked: Sequence[Ranked]) -> list[Hit]:
         """Return hits; texts are tokenized and compared all together."""
         stored = [self.snapshot.passage(one.place.doc_id, one.place.ordinal) for one in ranked]
-        spans = self._spans(stored)
-        numbers = self.table.embedded[[_shown_row(one) for one in ranked]]
-        similarities = [None] * len(ranked) if self.vector is None else self.vector.similarities(numbers)
+        if self.explain or self.with_matches:
+            spans = self._spans(stored)
+            numbers = self.table.embedded[[_shown_row(one) for one in ranked]]
+            similarities = [None] * len(ranked) if self.vector is None else self.vector.similarities(numbers)
+        else:
+            spans, similarities = [None] * len(ranked), [None] * len(ranked)
         return [self._hit(*parts) for parts in zip(ranked, stored, spans, similarities, strict=True)]
 
     def _hit(self, ranked: Ranked, stored: StoredPassage, spans: Spans | None, similarities: Floats | None) -> Hit:
@@ -106,7 +111,7 @@ class HitWriter:
             title=stored.title,
             metadata=json.loads(stored.metadata),
             path=None if stored.file is None else str(Path(*stored.file)),
-            matches=self._matches(ranked, shown, spans, similarities),
+            matches=self._matches(ranked, shown, spans, similarities) if self.with_matches else (),
             signals=ranked.signals,
             explanation=self._explanation(ranked, shown, spans, similarities) if self.explain else None,
         )

@@ -240,6 +240,7 @@ class Index:
         min_score: float | None = None,
         offset: int = 0,
         explain: bool = False,
+        matches: bool = True,
         vectors: Floats | None = None,
         token_ids: Ids | None = None,
         timeout: float | None = None,
@@ -263,6 +264,7 @@ class Index:
             min_score: only hits whose vector score, before fusion, is so much or more.
             offset: how many of the best hits to leave out: the next page.
             explain: whether hits carry ``explanation``.
+            matches: whether hits carry ``matches``; without them many hits are written several times as fast.
             vectors: float32 ``(n_tokens, dim)``, the query for an index of given vectors.
             token_ids: int ``(n_tokens,)`` of those vectors, to weigh rare ones more; −1 where there is none.
             timeout: seconds; looked at between the stages of the search.
@@ -291,6 +293,7 @@ class Index:
             where=where,
             min_score=min_score,
             explain=explain,
+            matches=matches,
             timeout=timeout,
         )
         wanted, parsed = self._query(query, vectors, token_ids, syntax)
@@ -315,13 +318,15 @@ class Index:
         min_score: float | None = None,
         offset: int = 0,
         explain: bool = False,
+        matches: bool = True,
         timeout: float | None = None,
     ) -> list[list[Hit]]:
         """Return the hits of several queries, in their order: what ``search`` gives for each, faster than one by one.
 
         Args:
             queries: texts.
-            k, mode, scorer, order, where, by, syntax, fusion, weights, min_score, offset, explain: as for ``search``.
+            k, mode, scorer, order, where, by, syntax, fusion, weights, min_score, offset, explain, matches: as for
+                ``search``.
             timeout: seconds for all queries together.
 
         Raises:
@@ -341,6 +346,7 @@ class Index:
             where=where,
             min_score=min_score,
             explain=explain,
+            matches=matches,
             timeout=timeout,
         )
         found: list[list[Hit]] = []
@@ -398,6 +404,7 @@ class Index:
             where=where,
             min_score=min_score,
             explain=explain,
+            matches=True,
             timeout=timeout,
         )
         with self._store.snapshot() as snapshot:

@@ -47,7 +47,7 @@ def search_rankings(
     """
 
     def found(texts: Sequence[str]) -> list[Ranking]:
-        hits = index.search_many(texts, depth, by="document", syntax="plain", **search)
+        hits = index.search_many(texts, depth, by="document", syntax="plain", matches=False, **search)
         return [[(hit.doc_id, hit.score) for hit in ranking] for ranking in hits]
 
     def found_or_nothing(text: str) -> Ranking:

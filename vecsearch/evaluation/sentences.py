@@ -93,7 +93,7 @@ def _found(
     """Return the scores of the documents found for some anchors; none for an anchor that cannot be searched."""
     anchors = [triples.anchors[number] for number in numbers]
     try:
-        hits = index.search_many(anchors, depth, by="document", syntax="plain", **search)
+        hits = index.search_many(anchors, depth, by="document", syntax="plain", matches=False, **search)
     except QueryError:
         if len(numbers) == 1:
             return []
