@@ -31,6 +31,10 @@ WEIGHTS: Mapping[str, float] = {"vector": 0.65, "keyword": 0.35}
 PHRASE_WEIGHT = 2.0
 """What a phrase that is matched word for word adds, in standard deviations of the other scores."""
 _SMALLEST_SIGMA = 1e-6
+_LEAST_SPREAD = 1e-4
+"""Share of its largest score below which a signal's standard deviation is taken for no less: it may be rounding."""
+_EQUAL = 2e-6
+"""Share of the largest score by which neighbours differ at most to have one rank: what rounding makes of equals."""
 _RANK_CONSTANT = 60
 
 
@@ -74,10 +78,7 @@ def fuse(signals: Mapping[str, Doubles], name: FusionName, weights: Mapping[str,
             for signal, values in signals.items()
         }
         return Fusion(_sum(shares), dict.fromkeys(signals, 0.0), {}, shares)
-    slopes = {
-        signal: weights[signal] / max(float(values.std()) if len(values) else 0.0, _SMALLEST_SIGMA)
-        for signal, values in signals.items()
-    }
+    slopes = {signal: weights[signal] / max(*_spreads(values), _SMALLEST_SIGMA) for signal, values in signals.items()}
     constants = {
         signal: -slopes[signal] * float(values.mean()) if len(values) else 0.0 for signal, values in signals.items()
     }
@@ -103,10 +104,22 @@ def with_phrases(fusion: Fusion, strengths: Doubles) -> Fusion:
     )
 
 
+def _spreads(values: Doubles) -> tuple[float, float]:
+    """Return the standard deviation of scores, and what it is taken for at least."""
+    if not len(values):
+        return 0.0, 0.0
+    return float(values.std()), _LEAST_SPREAD * float(np.abs(values).max())
+
+
 def _ranks(values: Doubles) -> Doubles:
-    """Return the rank of each value from 1, the largest first; equal values have one rank."""
-    n_below: Doubles = np.searchsorted(np.sort(values), values, side="right").astype(np.float64)
-    return 1.0 + len(values) - n_below
+    """Return the rank of each value from 1, the largest first; values that are equal but for rounding have one rank."""
+    order = np.argsort(-values, kind="stable")
+    ordered = values[order]
+    is_lower = np.ones(len(values), bool)
+    is_lower[1:] = -np.diff(ordered) > _EQUAL * np.abs(values).max(initial=0)
+    ranks = np.empty(len(values), np.float64)
+    ranks[order] = 1.0 + np.maximum.accumulate(np.where(is_lower, np.arange(len(values)), 0))
+    return ranks
 
 
 def _is_found(signal: str, values: Doubles) -> Doubles:

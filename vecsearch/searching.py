@@ -29,6 +29,7 @@ from vecsearch.pipeline import Pipeline, RowTable, build_encoder, build_scorer
 from vecsearch.protocols import AligningEncoder, PositionalEncoder, Scorer
 from vecsearch.queries import Query
 from vecsearch.query_language import ParsedQuery
+from vecsearch.stop_words import telling
 from vecsearch.units import Grouping, Units, largest
 from vecsearch.vector_signal import AlignedSignal, ReencodedSignal, VectorSignal
 
@@ -52,8 +53,7 @@ ORDERS: Mapping[str, str] = {"none": "none", "strict": "relative:order=0.5"}
 """The positional encoder that each order other than the default compares by."""
 HITS_AT_ONCE = 50
 _NO_WEIGHT = "no token of the query has a weight: the embedding model knows none of its words; use other words"
-SMALLEST_SPREAD = 1_000
-"""As many times the rounding of vector scores must their standard deviation be to be divided by."""
+_SMALLEST_SPREAD = 4  # times the bound of their rounding: vector scores that spread less are made exact
 REORDERED = 2 * POOL
 """As many candidates are compared anew where another order is wanted, more where more hits are."""
 
@@ -73,6 +73,7 @@ class Request:
     where: Filter | None = None
     min_score: float | None = None
     explain: bool = False
+    matches: bool = True
     without: int | None = None
     """Number of a document that is left out: the one that others are to be like."""
     deadline: float | None = None
@@ -273,7 +274,7 @@ class _Search:
         _check_time(self.request, "passages were scored")
         keywords = []
         if self.request.mode != "vector" and self.query.text is not None:
-            keywords = self.snapshot.keywords(self.query.text)
+            keywords = telling(self.snapshot.keywords(self.query.text), self.query.text)
             self.keyword = KeywordSignal(self.snapshot, self.table, keywords, self.is_allowed, 4 * POOL)
             if self.vector is None and self.request.mode == "hybrid" and not self.keyword.is_known:
                 raise QueryError(_NO_WEIGHT)
@@ -296,6 +297,7 @@ class _Search:
             keywords=keywords,
             phrases=self.phrases,
             explain=self.request.explain,
+            with_matches=self.request.matches,
         )
         hits: list[Hit] = []
         for begin in range(0, len(ranked), HITS_AT_ONCE):
@@ -382,23 +384,14 @@ class _Search:
         return _Candidates(candidates.units, {**candidates.signals, "vector": vector}, rows, row_scores, slack)
 
     def _told_apart(self, candidates: _Candidates) -> _Candidates:
-        """Make vector scores exact where their rounding would decide a fusion: where ranks or the spread hang on it."""
+        """Make vector scores exact where they are so alike that fusion would divide by their rounding."""
         values = candidates.signals.get("vector")
         if values is None or "keyword" not in candidates.signals or not candidates.slack or not len(values):
             return candidates
-        if self.request.fusion == "rrf":
-            order = np.argsort(values)
-            is_near = np.zeros(len(values) + 1, bool)
-            is_near[1:-1] = np.diff(values[order]) <= 2 * candidates.slack
-            doubtful = np.sort(order[is_near[1:] | is_near[:-1]])
-        elif float(values.std()) < SMALLEST_SPREAD * candidates.slack:
-            doubtful = np.arange(len(values))
-        else:
+        if float(values.std()) > _SMALLEST_SPREAD * candidates.slack:
             return candidates
-        exact, _ = self._exact(candidates, doubtful)
-        values = values.copy()
-        values[doubtful] = exact
-        return replace(candidates, signals={**candidates.signals, "vector": values})
+        exact, _ = self._exact(candidates, np.arange(len(values)))
+        return replace(candidates, signals={**candidates.signals, "vector": exact})
 
     # ranking
 
@@ -428,16 +421,20 @@ class _Search:
             least = np.partition(scores[finalists], len(finalists) - n)[len(finalists) - n]
             finalists = finalists[scores[finalists] >= least - slack]
         signals = {name: values[finalists] for name, values in candidates.signals.items()}
-        totals = scores[finalists]
         shares = {name: fusion.shares[name][finalists] for name in signals}
         rows: dict[str, Numbers] = {}
         if "vector" in signals:
             exact, rows["vector"] = self._exact(candidates, finalists)
-            moved = fusion.slopes["vector"] * (exact - signals["vector"])
-            totals, shares["vector"], signals["vector"] = totals + moved, shares["vector"] + moved, exact
+            signals["vector"] = exact
+            if slope := fusion.slopes["vector"]:
+                # computed from the exact score alone, so that equal passages stay equal to the last bit
+                shares["vector"] = slope * exact + fusion.constants["vector"]
         if self.keyword is not None:
             allowed = self.units.rows(candidates.units[finalists], self.is_allowed)
             _, rows["keyword"] = self.units.best_rows(allowed, self.keyword.scores(allowed))
+        totals = np.zeros(len(finalists))
+        for share in shares.values():
+            totals += share
         kept = np.ones(len(totals), bool)
         if len(totals) > n:
             kept = totals >= np.partition(totals, len(totals) - n)[len(totals) - n]
@@ -502,6 +499,7 @@ def checked_request(
     where: Filter | str | None,
     min_score: float | None,
     explain: bool,
+    matches: bool,
     timeout: float | None,
 ) -> Request:
     """Return what is asked of a search, checked. See ``Index.search``.
@@ -553,6 +551,7 @@ def checked_request(
         where=where,
         min_score=min_score,
         explain=explain,
+        matches=matches,
         deadline=None if timeout is None else time.monotonic() + timeout,
     )
 
