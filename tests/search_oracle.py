@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
+import pytest
 
 from tests.oracle import Oracle, _entries, _rotate, _rows, _unit, encode
-from vecsearch import Pipeline
+from vecsearch import Hit, Index, Pipeline
+from vecsearch.stop_words import STOP_WORDS
 
 Place = tuple[str, int]
 Allowed = Callable[[str], bool]
@@ -36,6 +40,7 @@ class Expected:
         score: fused.
         doc_id, ordinal: of the passage that is shown.
         vector, keyword: unfused; None where the mode has no such signal.
+        slack: by how much ``score`` may be off where float32 is 1e-6 off.
     """
 
     score: float
@@ -43,6 +48,7 @@ class Expected:
     ordinal: int
     vector: float | None
     keyword: float | None
+    slack: float = 1e-4
 
     @property
     def unit(self) -> Place:
@@ -107,10 +113,14 @@ class SearchOracle(Oracle):
             "vector": {unit: by_vector[unit] for unit in members},
             "keyword": {unit: by_word.get(unit, 0.0) for unit in members},
         }
+        slack = 1e-4
+        if fusion == "zscore":
+            values = np.array(list(signals["vector"].values()))
+            slack += 1e-6 * np.abs(values).max(initial=0) / _sigma(values)
         scores = (_zscores if fusion == "zscore" else _rrf)(signals, weights)
         return _ordered(
             [
-                Expected(scores[unit], *vector_place[unit], signals["vector"][unit], signals["keyword"][unit])
+                Expected(scores[unit], *vector_place[unit], signals["vector"][unit], signals["keyword"][unit], slack)
                 for unit in members
             ]
         )
@@ -132,7 +142,9 @@ class SearchOracle(Oracle):
     def _bm25(self, query: str, held: Mapping[Place, object], k1: float = 1.2, b: float = 0.75) -> dict[Place, float]:
         """Return Robertson's BM25 of every passage that holds a keyword of the query."""
         places = list(held)
-        wanted, *counts = keyword_counts([query, *(self.passages[doc_id][ordinal] for doc_id, ordinal in places)])
+        wanted, *counts = keyword_counts(
+            [_without_stop_words(query), *(self.passages[doc_id][ordinal] for doc_id, ordinal in places)]
+        )
         lengths = [sum(one.values()) for one in counts]
         mean = max(sum(lengths) / len(lengths), 1) if lengths else 1
         scores = {}
@@ -146,6 +158,33 @@ class SearchOracle(Oracle):
             if any(term in count for term in wanted):
                 scores[place] = score
         return scores
+
+
+def assert_right(index: Index, oracle: SearchOracle, query: str, k: int = 1_000, **asked: Any) -> list[Hit]:
+    """Compare a search with brute force: completeness, scores, signals, order and ties."""
+    where = {name: value for name, value in asked.items() if name in ("where", "min_score", "offset")}
+    ranked = {name: value for name, value in asked.items() if name not in (*where, "pool", "allowed")}
+    ids = {word: number for number, word, _ in index.words()}
+    expected = oracle.search(query, ids=ids, **{k: v for k, v in asked.items() if k not in where})
+    hits = index.search(query, k, **ranked, **where)
+    assert len(hits) == min(k, len(expected))
+    by_document = asked.get("by") == "document"
+    unit = (lambda one: one.doc_id) if by_document else (lambda one: (one.doc_id, getattr(one, "ordinal", None)))
+    of_hit = (lambda hit: hit.doc_id) if by_document else (lambda hit: (hit.doc_id, hit.passage))
+    of_unit = {unit(one): one for one in expected}
+    assert len({of_hit(hit) for hit in hits}) == len(hits)
+    for hit, best in zip(hits, expected, strict=False):
+        right = of_unit[of_hit(hit)]
+        assert hit.score == pytest.approx(right.score, rel=1e-4, abs=right.slack), (query, asked, hit, right)
+        assert hit.score == pytest.approx(best.score, rel=1e-4, abs=best.slack), (query, asked, hit, best)
+        for name, value in (("vector", right.vector), ("keyword", right.keyword)):
+            assert (value is None) == (name not in hit.signals)
+            if value is not None:
+                assert hit.signals[name] == pytest.approx(value, rel=1e-4, abs=1e-4), (name, query, asked)
+    assert [(-hit.score, hit.doc_id, hit.passage) for hit in hits] == sorted(
+        (-hit.score, hit.doc_id, hit.passage) for hit in hits
+    )
+    return hits
 
 
 def keyword_counts(texts: list[str]) -> list[Counter[str]]:
@@ -216,6 +255,8 @@ class _Vectors:
     @cached_property
     def background(self) -> np.ndarray:
         """The vectors that chance is read from: the collection's own, and others as long as it is small."""
+        if not self.held:
+            return np.zeros((0, self.pipeline.dim))
         own = {entries: encoded(self.pipeline, entries) for entries in self.held.values()}
         n_tokens = sum(map(len, own))
         share = min(1.0, n_tokens / ENOUGH)
@@ -249,6 +290,12 @@ def encoded(pipeline: Pipeline, entries: tuple[object, ...]) -> np.ndarray:
     return np.array(stored).reshape(len(entries), pipeline.dim)
 
 
+def _without_stop_words(query: str) -> str:
+    """Return a query without the words that say nothing; as it is where there are no others."""
+    left = re.sub(r"\w+", lambda word: "" if word[0].lower() in STOP_WORDS else word[0], query)
+    return left if keyword_counts([left])[0] else query
+
+
 def _hashes(ids: list[int]) -> list[int]:
     """Return the hash of each token of a passage: SplitMix64 over a sequence that the hash of its ids begins."""
     key = hashlib.blake2b(np.array(ids, np.int32).tobytes(), digest_size=16).digest()
@@ -279,20 +326,24 @@ def _first(scores: Mapping[Place, float], n: int) -> set[Place]:
 
 
 def _zscores(signals: Mapping[str, Mapping[Place, float]], weights: Mapping[str, float]) -> dict[Place, float]:
-    total: Counter[Place] = Counter()
+    total = dict.fromkeys(signals["vector"], 0.0)
     for name, scores in signals.items():
         values = np.array(list(scores.values()))
         for unit, score in scores.items():
-            total[unit] += weights[name] * (score - values.mean()) / max(values.std(), 1e-6)
-    return dict(total)
+            total[unit] += weights[name] * (score - values.mean()) / _sigma(values)
+    return total
+
+
+def _sigma(values: np.ndarray) -> float:
+    return max(values.std(), 1e-4 * np.abs(values).max(), 1e-6) if len(values) else 1.0
 
 
 def _rrf(signals: Mapping[str, Mapping[Place, float]], weights: Mapping[str, float]) -> dict[Place, float]:
     total = dict.fromkeys(signals["vector"], 0.0)
     for name, scores in signals.items():
         for unit, score in scores.items():
-            # equal but for rounding is equal
-            rank = 1 + sum(other > score + 1e-5 for other in scores.values())
+            equal = 2e-6 * max(map(abs, scores.values()))
+            rank = 1 + sum(other > score + equal for other in scores.values())
             if name == "vector" or score > 0:
                 total[unit] += weights[name] / (60 + rank)
     return total

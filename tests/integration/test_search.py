@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from tests.property.test_query_language import PIECES, VALID
-from tests.search_oracle import SearchOracle
+from tests.search_oracle import SearchOracle, assert_right
 from tests.tiny import tiny_pipeline
 from vecsearch import Document, FilterError, GivenVectors, Hit, Index, Pipeline, QueryError, UsageError, bm25, searching
+from vecsearch.index import QUERIES_AT_ONCE
 from vecsearch.query_language import parse_query
 from vecsearch.stores import embedded
 from vecsearch.stores.memory import MemoryStore
@@ -75,33 +76,6 @@ def filled(index: Index, wanted: list[Document]) -> SearchOracle:
     return oracle
 
 
-def assert_right(index: Index, oracle: SearchOracle, query: str, k: int = 1_000, **asked: Any) -> list[Hit]:
-    """Compare a search with brute force: completeness, scores, signals, order and ties."""
-    where = {name: value for name, value in asked.items() if name in ("where", "min_score", "offset")}
-    ranked = {name: value for name, value in asked.items() if name not in (*where, "pool", "allowed")}
-    ids = {word: number for number, word, _ in index.words()}
-    expected = oracle.search(query, ids=ids, **{k: v for k, v in asked.items() if k not in where})
-    hits = index.search(query, k, **ranked, **where)
-    assert len(hits) == min(k, len(expected))
-    by_document = asked.get("by") == "document"
-    unit = (lambda one: one.doc_id) if by_document else (lambda one: (one.doc_id, getattr(one, "ordinal", None)))
-    of_hit = (lambda hit: hit.doc_id) if by_document else (lambda hit: (hit.doc_id, hit.passage))
-    of_unit = {unit(one): one for one in expected}
-    assert len({of_hit(hit) for hit in hits}) == len(hits)
-    for hit, best in zip(hits, expected, strict=False):
-        right = of_unit[of_hit(hit)]
-        assert hit.score == pytest.approx(right.score, rel=1e-4, abs=1e-4), (query, asked, hit, right)
-        assert hit.score == pytest.approx(best.score, rel=1e-4, abs=1e-4), (query, asked, hit, best)
-        for name, value in (("vector", right.vector), ("keyword", right.keyword)):
-            assert (value is None) == (name not in hit.signals)
-            if value is not None:
-                assert hit.signals[name] == pytest.approx(value, rel=1e-4, abs=1e-4), (name, query, asked)
-    assert [(-hit.score, hit.doc_id, hit.passage) for hit in hits] == sorted(
-        (-hit.score, hit.doc_id, hit.passage) for hit in hits
-    )
-    return hits
-
-
 def assert_alike(hits: list[Hit], others: list[Hit]) -> None:
     """Compare hits but for rounding: vectors that are made anew may round with what they are made together with."""
     assert [(hit.doc_id, hit.passage) for hit in hits] == [(hit.doc_id, hit.passage) for hit in others]
@@ -113,14 +87,13 @@ def test_every_mode_scorer_and_unit_equals_brute_force(
     make: Make, pipelines: dict[str, Pipeline], encoder: str
 ) -> None:
     index = make(pipelines[encoder])
-    oracle = filled(index, documents(40))
-    for query in QUERIES[:1] if encoder == "rotary" else QUERIES:
+    oracle = filled(index, documents(24))
+    for query in QUERIES[:1] if encoder == "rotary" else QUERIES[1:4]:
         for by in ("passage", "document"):
             assert_right(index, oracle, query, mode="keyword", by=by)
             for scorer in SCORERS:
                 assert_right(index, oracle, query, mode="vector", scorer=scorer, by=by)
-                # ranks of rotated vectors may hang on the rounding of the rotation
-                for fusion in ("zscore",) if encoder == "rotary" else ("zscore", "rrf"):
+                for fusion in ("zscore", "rrf"):
                     assert_right(index, oracle, query, mode="hybrid", scorer=scorer, by=by, fusion=fusion)
 
 
@@ -341,7 +314,7 @@ def test_orders_equal_indexes_made_with_them(
     make: Make, pipelines: dict[str, Pipeline], registry: Any, made_with: str, by: str
 ) -> None:
     index = make(pipelines[made_with])
-    wanted = documents(25)
+    wanted = documents(16)
     index.add(wanted)
     for order, encoder in (("none", "none"), ("strict", "relative:order=0.5")):
         other = Pipeline.from_names(encoder=encoder, max_tokens=32, registry=registry)
@@ -374,11 +347,13 @@ def test_word_order_counts_as_it_is_asked_for(make: Make, default_pipeline: Pipe
 def test_many_queries_equal_one_by_one(make: Make, pipelines: dict[str, Pipeline]) -> None:
     index = make(pipelines["relative"])
     index.add(documents(20))
+    for asked in ({"mode": "vector", "by": "document", "order": "strict"}, {"mode": "keyword", "offset": 2}):
+        for query, hits in zip(QUERIES, index.search_many(QUERIES, 5, **asked), strict=True):
+            assert_alike(hits, index.search(query, 5, **asked))
     queries = [*QUERIES, '"car crash"', "=lion -dog", *(f"house {word}" for word in WORDS)]
+    assert len(queries) > QUERIES_AT_ONCE
     for asked in (
         {"mode": "hybrid"},
-        {"mode": "vector", "by": "document", "order": "strict"},
-        {"mode": "keyword", "offset": 2},
         {"mode": "hybrid", "fusion": "rrf", "scorer": "soft_tf", "where": "third = 1", "explain": True},
     ):
         together = index.search_many(queries, 5, **asked)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from tests.checks import assert_search_is_right
-from tests.oracle import Oracle
+from tests.search_oracle import SearchOracle, assert_right
 from vecsearch import Document, Index, Pipeline
 from vecsearch.stores import embedded
 
@@ -30,7 +30,7 @@ class IndexMachine(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.pipeline = self.pipelines[encoder]
         self.index = Index.create(self.folder / "index", pipeline=self.pipeline)
-        self.oracle = Oracle(self.pipeline)
+        self.oracle = SearchOracle(self.pipeline)
         self.texts: dict[str, str] = {}
 
     @rule(documents=st.dictionaries(ids, texts, min_size=1, max_size=4))
@@ -63,6 +63,19 @@ class IndexMachine(RuleBasedStateMachine):
     @rule(query=texts.filter(str.strip), k=st.sampled_from([1, 2, 50]))
     def search(self, query: str, k: int) -> None:
         assert_search_is_right(self.index, self.oracle, query, k)
+
+    @rule(
+        query=texts.filter(str.strip),
+        scorer=st.sampled_from(["maxsim", "soft_tf"]),
+        by=st.sampled_from(["passage", "document"]),
+    )
+    def search_by_both_signals(self, query: str, scorer: str, by: str) -> None:
+        assert_right(self.index, self.oracle, query, scorer=scorer, by=by)
+        assert_right(self.index, self.oracle, query, mode="keyword", by=by)
+
+    @rule(is_asked=st.sampled_from([True, False, False, False]))
+    def verify(self, is_asked: bool) -> None:
+        assert not is_asked or self.index.verify() == []
 
     @invariant()
     def documents_are_those_added(self) -> None:
