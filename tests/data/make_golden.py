@@ -78,7 +78,7 @@ def answers(index: Index, vectors_index: Index) -> dict[str, Any]:
 def searches(index: Index) -> dict[str, Any]:
     """Return the hits of all queries in all modes."""
     return {
-        f"{mode}: {query}": [hit.to_dict() for hit in index.search(query, 20, mode=mode, explain=True)]
+        f"{mode}: {query}": [hit.to_dict() for hit in index.search(query, 4, mode=mode, explain=mode == "hybrid")]
         for mode in MODES
         for query in QUERIES
     }
