@@ -379,7 +379,7 @@ class Index:
     ) -> list[Hit]:
         """Return the documents that are most like one of the index, that one left out.
 
-        The document's heaviest tokens are the query, as they stand in it; see ``likeness.query_of``.
+        The document's heaviest tokens are the query, as they stand in it; see ``more_like.query_of``.
 
         Args:
             doc_id: of the document.

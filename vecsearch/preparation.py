@@ -24,7 +24,7 @@ from vecsearch.stores.protocol import PreparedDocument, PreparedPassage, Store, 
 from vecsearch.types import Document, Tokens
 
 if TYPE_CHECKING:
-    from vecsearch.types import Floats, Ids, Offsets, Spans
+    from vecsearch.types import Floats, Offsets, Spans
 
 __all__ = ["Preparation", "checked", "content_hash", "embedded_text"]
 
@@ -216,6 +216,7 @@ class Preparation:
             cuts = [[(document.text, 0)] for document, _, _ in documents]
             texts: list[str] = []
             tokens = self._given(documents)
+            keys = _keys(tokens)
         else:
             cuts = [self._cut(document) for document, _, _ in documents]
             texts = [
@@ -223,8 +224,7 @@ class Preparation:
                 for (document, _, _), passages in zip(documents, cuts, strict=True)
                 for ordinal, (text, _) in enumerate(passages)
             ]
-            tokens = TokenBatch(*self._tokenize(texts))
-        keys = _keys(tokens)
+            tokens, keys = self._tokenize(texts)
         new = self._new(keys)
         passage_keys: Iterator[bytes | None] = iter(keys)
         prepared = [
@@ -296,12 +296,19 @@ class Preparation:
             size += len(text)
         yield self._pipeline.tokenize(texts[begin:])
 
-    def _tokenize(self, texts: Sequence[str]) -> tuple[Offsets, Ids]:
+    def _tokenize(self, texts: Sequence[str]) -> tuple[TokenBatch, list[bytes | None]]:
+        """Return the tokens of texts, and the key of each."""
         ids, lengths = [np.zeros(0, np.int32)], [np.zeros(1, np.int64)]
+        keys: list[bytes | None] = []
         for tokens in self._tokenized(texts):
-            ids.append(self._store.intern(tokens.entries) if tokens.entries is not None else _required(tokens.ids))
+            if tokens.entries is not None:
+                ids.append(self._store.intern(tokens.entries))
+                keys += _word_keys(tokens.entries, tokens.offsets)
+            else:
+                ids.append(_required(tokens.ids))
+                keys += _keys(TokenBatch(tokens.offsets, ids[-1]))
             lengths.append(np.diff(tokens.offsets))
-        return np.cumsum(np.concatenate(lengths)), np.concatenate(ids)
+        return TokenBatch(np.cumsum(np.concatenate(lengths)), np.concatenate(ids)), keys
 
     def _given(self, documents: Sequence[tuple[Document, object, object]]) -> TokenBatch:
         offsets = np.zeros(len(documents) + 1, np.int64)
@@ -354,6 +361,21 @@ def _passages(text: str, passages: Sequence[tuple[str, int]], keys: Iterator[byt
         PreparedPassage(passage, start, int(line), next(keys))
         for (passage, start), line in zip(passages, lines, strict=True)
     ]
+
+
+def _word_keys(words: Sequence[str], offsets: Offsets) -> list[bytes | None]:
+    """Return keys that depend on the words, not on their ids: those are given in the order of adds.
+
+    What is derived from the keys, such as the background sample, is then the same in whatever order texts came.
+    """
+    keys: list[bytes | None] = []
+    for begin, end in itertools.pairwise(offsets.tolist()):
+        some = words[begin:end]
+        # the lengths tell where each word ends, whatever characters it holds
+        lengths = np.fromiter(map(len, some), "<u4", len(some)).tobytes()
+        content = lengths + "".join(some).encode("utf-8", "surrogatepass")
+        keys.append(hashlib.blake2b(content, digest_size=16).digest() if some else None)
+    return keys
 
 
 def _keys(tokens: TokenBatch) -> list[bytes | None]:

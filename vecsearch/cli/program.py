@@ -122,7 +122,7 @@ Shell completion (bash; zsh and fish likewise with zsh_source, fish_source):
   eval "$(_VECSEARCH_COMPLETE=bash_source vecsearch)"
 
 Exit codes: 0 done, 1 failed, 2 wrong command line, 130 interrupted. A failure is one line
-on stderr, and a JSON object if the command has --json.""",
+on stderr (and the place, where a query cannot be read), a JSON object with --json.""",
 )
 @click.option(
     "--indexes",

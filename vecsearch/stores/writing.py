@@ -56,10 +56,13 @@ class Writer:
             # invariant: words are never deleted, so the next id was never used
             self._next_id = len(self._ids)
         ids = self._ids
-        for word in dict.fromkeys(word for word in set(words).difference(ids)):
-            ids[word] = self._next_id
-            self._staged[self._next_id] = word
-            self._next_id += 1
+        new = set(words).difference(ids)
+        if new:
+            # in the order of the text: the order of a set differs from process to process
+            for word in filter(new.__contains__, dict.fromkeys(words)):
+                ids[word] = self._next_id
+                self._staged[self._next_id] = word
+                self._next_id += 1
         return np.fromiter(map(ids.__getitem__, words), np.int32, len(words))
 
     def staged_words(self, ids: Ids) -> Mapping[int, str]:
