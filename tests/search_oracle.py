@@ -61,11 +61,7 @@ def everything(_: str) -> bool:
 
 @dataclass
 class SearchOracle(Oracle):
-    """A collection, searched by all modes.
-
-    ``ids`` gives the number of each entry, where a sample of the background must be drawn: it is drawn by a hash of
-    the numbers of a passage's tokens.
-    """
+    """A collection, searched by all modes."""
 
     _kept: dict[object, dict[Place, float]] = field(default_factory=dict)
 
@@ -88,14 +84,13 @@ class SearchOracle(Oracle):
         weights: Mapping[str, float] = WEIGHTS,
         allowed: Allowed = everything,
         pool: int = POOL,
-        ids: Mapping[object, int] | None = None,
     ) -> list[Expected]:
         """Return all units that a search with these arguments ranks, best first."""
         held = self._held()
         places = [place for place in held if allowed(place[0])]
         vectors: dict[Place, float] = {}
         if mode != "keyword":
-            scored = self._once((query, scorer), lambda: _Vectors(self.pipeline, held, scorer, ids or {}).scores(query))
+            scored = self._once((query, scorer), lambda: _Vectors(self.pipeline, held, scorer).scores(query))
             vectors = {place: scored[place] for place in places}
         words: dict[Place, float] = {}
         if mode != "vector":
@@ -164,8 +159,7 @@ def assert_right(index: Index, oracle: SearchOracle, query: str, k: int = 1_000,
     """Compare a search with brute force: completeness, scores, signals, order and ties."""
     where = {name: value for name, value in asked.items() if name in ("where", "min_score", "offset")}
     ranked = {name: value for name, value in asked.items() if name not in (*where, "pool", "allowed")}
-    ids = {word: number for number, word, _ in index.words()}
-    expected = oracle.search(query, ids=ids, **{k: v for k, v in asked.items() if k not in where})
+    expected = oracle.search(query, **{k: v for k, v in asked.items() if k not in where})
     hits = index.search(query, k, **ranked, **where)
     assert len(hits) == min(k, len(expected))
     by_document = asked.get("by") == "document"
@@ -205,7 +199,6 @@ class _Vectors:
     pipeline: Pipeline
     held: Mapping[Place, tuple[object, ...]]
     scorer: str
-    ids: Mapping[object, int]
 
     def scores(self, query: str) -> dict[Place, float]:
         wanted = entries_of(self.pipeline, query)
@@ -268,11 +261,7 @@ class _Vectors:
         reference = np.concatenate(others)
         n_own = min(n_own, max(1, round(len(reference) * share / (1 - share))))
         n_others = min(len(reference), round(n_own * (1 - share) / share))
-        chosen = sorted(
-            (hashed, key, position)
-            for key in own
-            for position, hashed in enumerate(_hashes([self.ids[entry] for entry in key]))
-        )[:n_own]
+        chosen = sorted((hashed, key, position) for key in own for position, hashed in enumerate(_hashes(key)))[:n_own]
         sample = np.array([own[key][position] for _, key, position in chosen])
         return np.concatenate([sample, reference[np.linspace(0, len(reference) - 1, n_others).astype(int)]])
 
@@ -296,11 +285,13 @@ def _without_stop_words(query: str) -> str:
     return left if keyword_counts([left])[0] else query
 
 
-def _hashes(ids: list[int]) -> list[int]:
-    """Return the hash of each token of a passage: SplitMix64 over a sequence that the hash of its ids begins."""
-    key = hashlib.blake2b(np.array(ids, np.int32).tobytes(), digest_size=16).digest()
+def _hashes(entries: tuple[object, ...]) -> list[int]:
+    """Return the hash of each token of a passage: SplitMix64 over a sequence that the hash of its words begins."""
+    words = [str(entry) for entry in entries]
+    content = b"".join(len(word).to_bytes(4, "little") for word in words) + "".join(words).encode()
+    key = hashlib.blake2b(content, digest_size=16).digest()
     start, found = int.from_bytes(key[:8], "little"), []
-    for position in range(len(ids)):
+    for position in range(len(words)):
         mixed = (start + (position + 1) * 0x9E3779B97F4A7C15) % 2**64
         mixed = ((mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9) % 2**64
         mixed = ((mixed ^ mixed >> 27) * 0x94D049BB133111EB) % 2**64

@@ -62,11 +62,11 @@ def _parts(command: Function) -> Function:
     epilog="""DATASET is one of
 
 \b
-  corpus.jsonl[.gz], queries.jsonl, qrels.tsv in a folder   nDCG@10, MAP, recall
-  a table headed sentence1, sentence2, label (0 or 1)       AUC of similarities
-  a table headed anchor, positive, negative                 accuracy
-  lines of four words below ": section"                     analogies answered
-  lines of two words and a number                           Spearman correlation
+  a folder of corpus.jsonl, queries.jsonl, qrels.tsv    nDCG@10, MAP, recall
+  a table headed sentence1, sentence2, label            AUC of similarities
+  a table headed anchor, positive, negative             accuracy
+  lines of four words below ": section"                 analogies answered
+  lines of two words and a number                       Spearman correlation
 
 Tables are tab-separated. Ranking is measured by an extra: pip install 'vecsearch[eval]'.
 
