@@ -1,0 +1,36 @@
+"""Runs all benchmarks, one after the other: ``make bench``. Each prints what docs/benchmarks.md shows of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+MODULES = (
+    "tokenizer_speed",
+    "positions",
+    "embedders",
+    "indexing",
+    "startup",
+    "searching",
+    "analogies",
+    "word_tests",
+    "order",
+    "phrases",
+    "retrieval",
+    "tuning",
+)
+
+
+def main() -> None:
+    """Run them; the exit code is 1 where one has failed."""
+    failed = []
+    for name in MODULES:
+        print(f"\n== {name}", flush=True)
+        if subprocess.run([sys.executable, "-m", f"tests.bench.{name}"], check=False).returncode:
+            failed.append(name)
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()
