@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -162,7 +162,7 @@ class HitWriter:
             assert self.query.text is not None
             is_shown = ranked.rows["keyword"] == ranked.rows.get("vector", ranked.rows["keyword"])
             there = reversed(self.snapshot.keywords(shown)) if is_shown else ()
-            contributions += keyword_contributions(
+            of_keywords = keyword_contributions(
                 self.keywords,
                 self.query.text,
                 self.keyword.terms,
@@ -171,6 +171,9 @@ class HitWriter:
                 Share(ranked.shares["keyword"], ranked.slopes["keyword"]),
                 {word.term: (word.start, word.end) for word in there},
             )
+            if self.query.tokens is None:  # the text was made of a document, nobody has it to look places up in
+                of_keywords = [replace(one, query_start=None, query_end=None) for one in of_keywords]
+            contributions += of_keywords
         if self.phrases is not None and "phrase" in ranked.shares:
             contributions += phrase_contributions(
                 self.phrases.of(int(self.table.embedded[_shown_row(ranked)])),
