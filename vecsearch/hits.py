@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vecsearch.bm25 import KeywordSignal
+from vecsearch.errors import IndexDamagedError
 from vecsearch.explaining import (
     Share,
     keyword_contributions,
@@ -93,6 +94,14 @@ class HitWriter:
             similarities = [None] * len(ranked) if self.vector is None else self.vector.similarities(numbers)
         else:
             spans, similarities = [None] * len(ranked), [None] * len(ranked)
+        for one, places, similar in zip(stored, spans, similarities, strict=True):
+            if places is not None and similar is not None and len(places) != similar.shape[1]:
+                raise IndexDamagedError(
+                    f"passage {one.ordinal} of document {one.doc_id!r} has {len(places)} tokens, but "
+                    f"{similar.shape[1]} vectors stand for it; index the sources again into a new index, or restore "
+                    f"the folder from a copy",
+                    id=one.doc_id,
+                )
         return [self._hit(*parts) for parts in zip(ranked, stored, spans, similarities, strict=True)]
 
     def _hit(self, ranked: Ranked, stored: StoredPassage, spans: Spans | None, similarities: Floats | None) -> Hit:

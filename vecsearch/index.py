@@ -359,7 +359,7 @@ class Index:
                         prepared.append(self._query(query, None, None, syntax))
                     except QueryError as error:
                         raise QueryError(f"query {number}: {error.message}", **error.facts) from error
-                found += self._searcher.search_many(snapshot, prepared, request)
+                found += self._searcher.search_many(snapshot, prepared, request, first=some[0][0])
         return found
 
     def like(

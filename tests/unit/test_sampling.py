@@ -12,7 +12,7 @@ import pytest
 from sqlite_utils import Database
 
 from vecsearch.stores import sampling
-from vecsearch.stores.sampling import SampleWriter, hashes
+from vecsearch.stores.sampling import SampleWriter, hashes, hashes_at
 from vecsearch.stores.schema import connect, migrations
 
 
@@ -86,3 +86,8 @@ def test_the_sample_is_the_smallest_hashes_after_any_order_of_adds_and_deletes(
         assert db.execute("SELECT count(*) FROM background").fetchone()[0] <= 256
         seen_limits.add(SampleWriter(db)._limit())
     assert len(seen_limits) > 3
+
+
+def test_a_token_alone_has_the_hash_that_it_has_among_others() -> None:
+    found = hashes([key(1), key(2)], np.array([0, 3, 5]))
+    assert hashes_at([key(2), key(1)], np.array([1, 2])).tolist() == [found[4], found[2]]

@@ -22,7 +22,7 @@ from vecsearch.stores import metadata, reading, verification, writing
 from vecsearch.stores.analysis import Analyzer
 from vecsearch.stores.protocol import Batch, Capabilities, Encode, StoredDocument
 from vecsearch.stores.reading import EmbeddedSnapshot, counter, generation_of, segment_records
-from vecsearch.stores.schema import DATABASE_NAME, chunks, connect, damaged_row, marks, translated
+from vecsearch.stores.schema import DATABASE_NAME, chunks, connect, damaged_row, integers, marks, translated
 from vecsearch.stores.segments import SegmentRecord, load_segment, write_segment
 from vecsearch.stores.views import Part, View, fresh_part, segment_part
 from vecsearch.types import FileRecord
@@ -130,7 +130,7 @@ class EmbeddedStore:
             "SELECT embedded_no, n_tokens, coalesce(segment_no, -1), coalesce(row_start, 0) FROM embedded "
             "ORDER BY segment_no, row_start, embedded_no"
         ).fetchall()
-        table = np.array(rows, np.int64).reshape(-1, 4)
+        table = integers(rows, 4, self.folder, "the table of what is embedded")
         records = dict(segment_records(db))
         parts: list[Part] = []
         mapped: dict[str, Floats] = {}
@@ -139,6 +139,8 @@ class EmbeddedStore:
             if segment_no == -1:
                 parts.append(self._fresh_part(db, np.ascontiguousarray(numbers)))
                 continue
+            if segment_no not in records:
+                raise damaged_row(self.folder, f"segment {segment_no}")
             record = records[segment_no]
             vectors = self._mapped.get(record.file)
             if vectors is None:
@@ -149,7 +151,7 @@ class EmbeddedStore:
             except ValueError as error:
                 raise damaged_row(self.folder, f"the table of what is in segment {record.file}") from error
         self._mapped = mapped
-        passages = reading.read_passages(db)
+        passages = reading.read_passages(db, self.folder)
         if not np.isin(passages.embedded, table[:, 0]).all():
             raise damaged_row(self.folder, "the table of passages, or of what is embedded,")
         return View(generation, parts, passages)

@@ -6,7 +6,6 @@ included. It is asked for the passages of rare keywords only. What BM25 needs fo
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,16 @@ from vecsearch.stores.schema import checksum, chunks, damaged_row, marks
 if TYPE_CHECKING:
     from vecsearch.stores.protocol import Numbers
 
-__all__ = ["KeywordWriter", "PassageCounts", "keyword_text", "postings", "read_counts", "read_terms", "term_numbers"]
+__all__ = [
+    "KeywordWriter",
+    "PassageCounts",
+    "instances",
+    "keyword_text",
+    "postings",
+    "read_counts",
+    "read_terms",
+    "term_numbers",
+]
 
 _MOST = 0xFFFF
 
@@ -147,15 +155,16 @@ def term_numbers(db: Database, terms: Sequence[str]) -> tuple[Numbers, Numbers]:
 
 def postings(db: Database, term: str) -> tuple[Numbers, Numbers]:
     """Return the passages that hold a keyword, ascending, and how often each of them does."""
-    try:
-        db.execute("SELECT 1 FROM temp.keyword_instances LIMIT 0")
-    except sqlite3.OperationalError:
-        db.execute("CREATE VIRTUAL TABLE temp.keyword_instances USING fts5vocab(main, keywords, instance)")
+    _open_instances(db)
     rows = db.execute(
         "SELECT doc, count(*) FROM temp.keyword_instances WHERE term = ? GROUP BY doc ORDER BY doc", [term]
     ).fetchall()
     table = np.array(rows, np.int64).reshape(-1, 2)
     return table[:, 0], table[:, 1]
+
+
+def _open_instances(db: Database) -> None:
+    db.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.keyword_instances USING fts5vocab(main, keywords, instance)")
 
 
 def read_counts(db: Database, folder: Path, passages: Numbers, numbers: Numbers) -> Numbers:
@@ -181,15 +190,23 @@ def read_counts(db: Database, folder: Path, passages: Numbers, numbers: Numbers)
     return counts
 
 
-def read_terms(db: Database, folder: Path, passages: Sequence[int]) -> Iterator[Numbers]:
-    """Yield the numbers of the keywords of each passage.
+def read_terms(db: Database, folder: Path, passages: Sequence[int]) -> Iterator[tuple[int, Numbers, Numbers]]:
+    """Yield each passage with the numbers of its keywords and how often it has them.
 
     Raises:
         IndexDamagedError: a row is missing or is not what was written.
     """
-    for _, rows in _read_rows(db, folder, passages):
-        for term_nos, _ in rows:
-            yield np.frombuffer(term_nos, "<u4").astype(np.int64)
+    for begin, rows in _read_rows(db, folder, passages):
+        for number, (term_nos, counts) in enumerate(rows, begin):
+            yield passages[number], np.frombuffer(term_nos, "<u4"), np.frombuffer(counts, "<u2")
+
+
+def instances(db: Database) -> Iterator[tuple[int, int, int]]:
+    """Yield passage, keyword and count of all that the full-text index holds; −1 for a keyword without a number."""
+    _open_instances(db)
+    numbers = dict(db.execute("SELECT term, term_no FROM terms"))
+    for term, passage, count in db.execute("SELECT term, doc, count(*) FROM temp.keyword_instances GROUP BY term, doc"):
+        yield passage, numbers.get(term, -1), min(count, _MOST)
 
 
 def _read_rows(db: Database, folder: Path, passages: Sequence[int]) -> Iterator[tuple[int, list[tuple[bytes, bytes]]]]:

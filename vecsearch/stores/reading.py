@@ -15,7 +15,8 @@ from vecsearch.protocols import CollectionStatistics, Scorer
 from vecsearch.stores import conditions, keywords, metadata
 from vecsearch.stores.analysis import Analyzer, Keyword
 from vecsearch.stores.protocol import PassagePlace, PassageTable, Scan, StoredDocument, StoredPassage, TokenBatch
-from vecsearch.stores.schema import checksum, chunks, damaged_row, marks
+from vecsearch.stores.sampling import KEY_BYTES, hashes_at
+from vecsearch.stores.schema import checksum, chunks, damaged_row, integers, marks
 from vecsearch.stores.segments import SegmentRecord
 from vecsearch.stores.views import View
 from vecsearch.types import DocumentSummary
@@ -108,14 +109,14 @@ def read_tokens(db: Database, numbers: Sequence[int], dim: int, folder: Path) ->
     return TokenBatch(offsets, ids)
 
 
-def read_passages(db: Database) -> PassageTable:
+def read_passages(db: Database, folder: Path) -> PassageTable:
     """Read the table of all live passages."""
     rows = db.execute(
         # subtle: the index holds all that is asked for, so no text is read on the way
         "SELECT passage_no, doc_no, embedded_no, n_terms FROM passages INDEXED BY passages_by_embedded "
         "WHERE embedded_no IS NOT NULL"
     ).fetchall()
-    table = np.array(rows, np.int64).reshape(-1, 4)
+    table = integers(rows, 4, folder, "the table of passages")
     table = table[np.argsort(table[:, 0])]
     return PassageTable(*(np.ascontiguousarray(column) for column in table.T))
 
@@ -251,9 +252,17 @@ class EmbeddedSnapshot:
         return self._view.tokens
 
     def sample(self, n: int) -> tuple[Numbers, Numbers]:
-        rows = self._db.execute("SELECT embedded_no, position FROM background ORDER BY hash LIMIT ?", [n]).fetchall()
-        table = np.array(rows, np.int64).reshape(-1, 2)
-        return table[:, 0], table[:, 1]
+        rows = self._db.execute(
+            "SELECT hash, embedded_no, position, key FROM background LEFT JOIN embedded USING (embedded_no) "
+            "ORDER BY hash LIMIT ?",
+            [n],
+        ).fetchall()
+        table = integers([row[:3] for row in rows], 3, self._folder, "the background sample")
+        keys = [row[3] if isinstance(row[3], bytes) else b"" for row in rows]
+        # a row needs no checksum: its hash is one of all that it says
+        if any(len(key) != KEY_BYTES for key in keys) or np.any(hashes_at(keys, table[:, 2]) != table[:, 0]):
+            raise damaged_row(self._folder, "the background sample")
+        return table[:, 1], table[:, 2]
 
     def keywords(self, text: str) -> list[Keyword]:
         return self._analyzer.keywords(text)
@@ -284,7 +293,7 @@ class EmbeddedSnapshot:
         return None if row is None else int(row[0])
 
     def places(self, passages: Numbers) -> list[PassagePlace]:
-        return [
+        found = [
             PassagePlace(*row)
             for chunk in chunks(passages.tolist())
             for row in self._db.execute(
@@ -293,6 +302,10 @@ class EmbeddedSnapshot:
                 chunk,
             )
         ]
+        is_whole = all(isinstance(place.doc_id, str) and isinstance(place.ordinal, int) for place in found)
+        if not is_whole or {place.passage for place in found} != set(passages.tolist()):
+            raise damaged_row(self._folder, f"the table of {len(passages)} passages")
+        return found
 
     def passage(self, doc_id: str, ordinal: int) -> StoredPassage:
         row = self._db.execute(

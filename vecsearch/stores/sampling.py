@@ -17,15 +17,19 @@ import numpy as np
 from sqlite_utils import Database
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from vecsearch.stores.protocol import Numbers
     from vecsearch.types import Offsets
 
-__all__ = ["FEWEST", "LIMIT", "MOST", "SampleWriter", "hashes", "limit_for"]
+__all__ = ["FEWEST", "KEY_BYTES", "LIMIT", "MOST", "SampleWriter", "hashes", "hashes_at", "limit_for"]
 
 FEWEST = 4_096
 """As many tokens of the sample are used at most; an index never keeps fewer while it has more."""
 MOST = 4 * FEWEST
 """As many tokens are kept at most."""
+KEY_BYTES = 16
+"""Length of the key of a passage."""
 LIMIT = 1 << 62
 """All hashes are below it."""
 
@@ -38,10 +42,18 @@ def hashes(keys: Sequence[bytes], offsets: Offsets) -> Numbers:
         offsets: int64 ``(n_passages + 1,)``, tokens of each passage.
     """
     lengths = np.diff(offsets)
-    starts = np.repeat(np.frombuffer(b"".join(key[:8] for key in keys), "<u8"), lengths)
-    positions = np.arange(offsets[-1], dtype=np.uint64) - np.repeat(offsets[:-1].astype(np.uint64), lengths)
+    positions = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
+    return _mixed(np.repeat(np.frombuffer(b"".join(key[:8] for key in keys), "<u8"), lengths), positions)
+
+
+def hashes_at(keys: Sequence[bytes], positions: Numbers) -> Numbers:
+    """Return the hashes of single tokens, each by the key of its passage and its position: int64 ``(n,)``."""
+    return _mixed(np.frombuffer(b"".join(key[:8] for key in keys), "<u8"), positions)
+
+
+def _mixed(starts: npt.NDArray[np.uint64], positions: Numbers) -> Numbers:
     # the finalizer of SplitMix64 (Steele, Lea & Flood 2014), over a sequence that the key begins
-    mixed = starts + (positions + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = starts + (positions.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     found: Numbers = ((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(2)).astype(np.int64)

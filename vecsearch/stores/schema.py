@@ -13,6 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
 from sqlite_utils import Database, Migrations
 
 from vecsearch.errors import (
@@ -29,6 +31,7 @@ __all__ = [
     "chunks",
     "connect",
     "damaged_row",
+    "integers",
     "marks",
     "migrations",
     "translated",
@@ -220,6 +223,9 @@ def _connect_read_only(uri: str, path: Path) -> sqlite3.Connection:
             raise
         connection = _connect(uri + "?mode=ro&immutable=1")
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except (sqlite3.DatabaseError, UnicodeDecodeError):
+        connection.close()
+        raise
     return connection
 
 
@@ -258,6 +264,9 @@ def translated(folder: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _translate(folder, error) from error
+    except UnicodeDecodeError as error:
+        # SQLite's own message, or a name in the schema, holds what is no text
+        raise _translate(folder, sqlite3.DatabaseError("its schema is not text")) from error
     except OSError as error:
         if isinstance(error, BlockingIOError | InterruptedError):
             raise
@@ -302,6 +311,18 @@ def chunks(values: Iterable[T], size: int = 500) -> Iterator[list[T]]:
 def marks(values: Sequence[object]) -> str:
     """Return as many parameter marks as there are values: ``?,?,?``."""
     return ",".join("?" * len(values))
+
+
+def integers(rows: Sequence[Sequence[object]], n_columns: int, folder: Path, what: str) -> npt.NDArray[np.int64]:
+    """Return rows of integers as an array int64 ``(n_rows, n_columns)``.
+
+    Raises:
+        IndexDamagedError: a value is no integer: a flipped bit may change the type of a value, STRICT or not.
+    """
+    try:
+        return np.array(rows, np.int64).reshape(-1, n_columns)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise damaged_row(folder, what) from error
 
 
 def damaged_row(folder: Path, what: str) -> IndexDamagedError:

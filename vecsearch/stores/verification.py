@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sqlite3
 from collections import Counter
@@ -13,7 +14,7 @@ from sqlite_utils import Database
 
 from vecsearch.errors import IndexDamagedError
 from vecsearch.filters import field_types
-from vecsearch.stores.keywords import read_terms
+from vecsearch.stores.keywords import instances, read_terms
 from vecsearch.stores.reading import EmbeddedSnapshot, read_tokens, read_words, segment_records
 from vecsearch.stores.sampling import FEWEST, hashes
 from vecsearch.stores.schema import chunks
@@ -75,6 +76,9 @@ def damages(db: Database, folder: Path, dim: int) -> Iterator[str]:
         yield from _wrong_metadata(db)
     except sqlite3.DatabaseError as error:
         yield f"meta.db cannot be read any further: {error}"
+    except (TypeError, ValueError, OverflowError) as error:
+        # a flipped bit can make a number of a text, or a negative one of a length
+        yield f"meta.db holds values that cannot be there: {error}"
 
 
 def _damaged_documents(db: Database, folder: Path, dim: int) -> Iterator[str]:
@@ -117,12 +121,14 @@ def _wrong_frequencies(db: Database, folder: Path, dim: int) -> Iterator[str]:
 
 
 def _wrong_keywords(db: Database, folder: Path) -> Iterator[str]:
-    """Count again in how many passages each keyword occurs, by the passages' own counts and by the full-text index."""
-    counted: Counter[int] = Counter()
+    """Compare the counts of every passage with the full-text index, and the frequencies of keywords with both."""
     passages = [number for (number,) in db.execute("SELECT passage_no FROM passages ORDER BY passage_no")]
+    counted: Counter[int] = Counter()
+    counts: set[tuple[int, int, int]] = set()
     try:
-        for term_nos in read_terms(db, folder, passages):
+        for number, term_nos, amounts in read_terms(db, folder, passages):
             counted.update(term_nos.tolist())
+            counts.update(zip(itertools.repeat(number), term_nos.tolist(), amounts.tolist(), strict=False))
     except IndexDamagedError as error:
         yield error.message
         return
@@ -130,12 +136,10 @@ def _wrong_keywords(db: Database, folder: Path) -> Iterator[str]:
     if stored != counted:
         n_wrong = len({number for number, _ in stored.items() ^ counted.items()})
         yield f"meta.db: the frequencies of {n_wrong} keywords do not agree with the documents"
-    db.execute("CREATE VIRTUAL TABLE IF NOT EXISTS temp.keyword_rows USING fts5vocab(main, keywords, row)")
-    found = dict(db.execute("SELECT term, doc FROM temp.keyword_rows"))
-    wanted = dict(db.execute("SELECT term, passage_frequency FROM terms WHERE passage_frequency != 0"))
-    if found != wanted:
-        n_wrong = len({term for term, _ in found.items() ^ wanted.items()})
-        yield f"meta.db: the full-text index does not agree with the documents on {n_wrong} keywords"
+    found = set(instances(db))
+    if found != counts:
+        n_wrong = len({number for number, _, _ in found ^ counts})
+        yield f"meta.db: the full-text index does not agree with {n_wrong} passages"
 
 
 def _wrong_sample(db: Database) -> Iterator[str]:
