@@ -552,7 +552,7 @@ def test_signs_of_the_full_text_index_mean_nothing(make: Make, store_query: str)
 def test_a_query_beyond_the_first_pass_is_named_by_its_number(make: Make, default_pipeline: Pipeline) -> None:
     index = make(default_pipeline)
     index.add([Document(id="1", text="a dog")])
-    with pytest.raises(QueryError, match="^query 41: the phrase"):
+    with pytest.raises(QueryError, match=r"^query 41: the phrase"):
         index.search_many([*["dog"] * 40, '"dog'])
-    with pytest.raises(QueryError, match="^query 41: .*no word"):
+    with pytest.raises(QueryError, match=r"^query 41: .*no word"):
         index.search_many([*["dog"] * 40, 'dog "!"'])
