@@ -27,7 +27,8 @@ from vecsearch.preparation import Preparation, check_given
 from vecsearch.protocols import Scorer
 from vecsearch.queries import Query
 from vecsearch.query_language import ParsedQuery, parse_query
-from vecsearch.searching import Mode, Order, Searcher, checked_request
+from vecsearch.request import Mode, Order, checked_request
+from vecsearch.searching import Searcher, numbered
 from vecsearch.stores.protocol import Batch, Store, TokenBatch
 from vecsearch.types import AddReport, Document, DocumentSummary, FileRecord, Hit, Progress
 
@@ -355,10 +356,8 @@ class Index:
             while some := list(itertools.islice(wanted, QUERIES_AT_ONCE)):
                 prepared = []
                 for number, query in some:
-                    try:
+                    with numbered(number):
                         prepared.append(self._query(query, None, None, syntax))
-                    except QueryError as error:
-                        raise QueryError(f"query {number}: {error.message}", **error.facts) from error
                 found += self._searcher.search_many(snapshot, prepared, request, first=some[0][0])
         return found
 
