@@ -14,7 +14,19 @@ import pytest
 from tests.property.test_query_language import PIECES, VALID
 from tests.search_oracle import SearchOracle, assert_right
 from tests.tiny import tiny_pipeline
-from vecsearch import Document, FilterError, GivenVectors, Hit, Index, Pipeline, QueryError, UsageError, bm25, searching
+from vecsearch import (
+    Document,
+    FilterError,
+    GivenVectors,
+    Hit,
+    Index,
+    Pipeline,
+    QueryError,
+    UsageError,
+    bm25,
+    ranking,
+    request,
+)
 from vecsearch.index import QUERIES_AT_ONCE
 from vecsearch.query_language import parse_query
 from vecsearch.stores import embedded
@@ -158,12 +170,17 @@ def test_orders_that_tie_are_told_apart_by_no_fusion(make: Make, pipelines: dict
             assert max(abs(hit.score) for hit in hits) < (1e-3 if fusion == "zscore" else 0.02)
 
 
+def set_pool(monkeypatch: pytest.MonkeyPatch, n: int) -> None:
+    for module in (ranking, request):
+        monkeypatch.setattr(module, "POOL", n)
+
+
 @pytest.mark.parametrize("fusion", ["zscore", "rrf"])
 @pytest.mark.parametrize("by", ["passage", "document"])
 def test_a_small_pool_is_filled_with_the_best_of_each_signal(
     make: Make, pipelines: dict[str, Pipeline], by: str, fusion: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searching, "POOL", 8)
+    set_pool(monkeypatch, 8)
     chance = random.Random(5)
     index = make(pipelines["relative"])
     oracle = filled(
@@ -183,7 +200,7 @@ def test_a_small_pool_is_filled_with_the_best_of_each_signal(
 def test_keyword_scores_are_exact_where_not_all_postings_are_read(
     make: Make, pipelines: dict[str, Pipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searching, "POOL", 2)
+    set_pool(monkeypatch, 2)
     monkeypatch.setattr(bm25, "BUDGET", 0)
     index = make(pipelines["relative"])
     oracle = filled(index, documents(40))
@@ -198,7 +215,7 @@ def test_keyword_scores_are_exact_where_not_all_postings_are_read(
 def test_documents_of_many_good_passages_hide_no_other(
     make: Make, pipelines: dict[str, Pipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searching, "POOL", 4)
+    set_pool(monkeypatch, 4)
     index = make(pipelines["relative"])
     book = Document(id="book", text="Lions lions lions. " * 300)
     oracle = filled(
