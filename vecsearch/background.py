@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vecsearch.pipeline import Pipeline, RowTable, split_rows
+from vecsearch.pipeline import Pipeline, RowTable, directions, split_rows
 from vecsearch.protocols import CollectionStatistics, PositionalEncoder, Scorer
+from vecsearch.stores.protocol import TokenBatch
 from vecsearch.stores.sampling import FEWEST
 
 if TYPE_CHECKING:
     from vecsearch.stores.protocol import Snapshot
     from vecsearch.types import Floats
 
-__all__ = ["Background", "encoded_rows"]
+__all__ = ["Background"]
 
 ENOUGH_TOKENS = 20_000
 """From so many tokens on, an index needs no others for its background."""
@@ -107,7 +108,7 @@ class Background:
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(last - first)])
         wanted = np.repeat(first - offsets[:-1], last - first) + np.arange(offsets[-1])
         rows = None if tokens.rows is None else tokens.rows[wanted]
-        units, norms = encoded_rows(self._table, tokens.ids[wanted], rows)
+        units, norms = directions(self._table, TokenBatch(offsets, tokens.ids[wanted], rows))
         vectors = self._pipeline.encode_rows(units, norms, offsets, encoder)
         chosen: Floats = vectors[offsets[:-1] + np.minimum(positions, REACH)]
         return chosen
@@ -122,11 +123,3 @@ class Background:
                 units, norms = split_rows(self._pipeline.rows(texts, tokens))
                 self._references[name] = self._pipeline.encode_rows(units, norms, tokens.offsets, encoder)
         return self._references[name]
-
-
-def encoded_rows(table: RowTable | None, ids: np.ndarray, rows: Floats | None) -> tuple[Floats, Floats]:
-    """Return directions and norms of stored tokens, before any position."""
-    if rows is not None:
-        return split_rows(rows)
-    assert table is not None
-    return table.take(ids)

@@ -89,7 +89,9 @@ class HitWriter:
         """Return hits; texts are tokenized and compared all together."""
         stored = [self.snapshot.passage(one.place.doc_id, one.place.ordinal) for one in ranked]
         if self.explain or self.with_matches:
-            spans = self._spans(stored)
+            # keywords have places of their own
+            needs_spans = self.vector is not None or self.phrases is not None
+            spans = self._spans(stored) if needs_spans else [None] * len(ranked)
             numbers = self.table.embedded[[_shown_row(one) for one in ranked]]
             similarities = [None] * len(ranked) if self.vector is None else self.vector.similarities(numbers)
         else:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vecsearch.background import encoded_rows
 from vecsearch.errors import QueryError
-from vecsearch.pipeline import RowTable
+from vecsearch.pipeline import RowTable, directions
 from vecsearch.queries import Query
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def query_of(snapshot: Snapshot, table: RowTable | None, document: int, *, with_
     rows = np.flatnonzero(passages.documents == document)[:MOST_PASSAGES]
     embedded = passages.embedded[rows]
     tokens = snapshot.tokens(embedded)
-    units, norms = encoded_rows(table, tokens.ids, tokens.rows)
+    units, norms = directions(table, tokens)
     vectors, _ = snapshot.vectors(embedded)
     whole = Query(vectors, units, norms, tokens.ids, None, None)
     weights = whole.weights(snapshot)

@@ -43,6 +43,7 @@ __all__ = [
     "RowTable",
     "build_encoder",
     "build_scorer",
+    "directions",
     "load_pipeline",
     "parse_spec",
     "positioned",
@@ -410,12 +411,16 @@ def split_rows(rows: Floats) -> tuple[Floats, Floats]:
 
 def positioned(pipeline: Pipeline, table: RowTable | None, batch: TokenBatch) -> Floats:
     """Return the position-aware vectors of a batch as a store keeps it."""
-    if batch.rows is not None:
-        units, weights = split_rows(batch.rows)
-    else:
-        assert table is not None
-        units, weights = table.take(batch.ids)
+    units, weights = directions(table, batch)
     return pipeline.encode_rows(units, weights, batch.offsets)
+
+
+def directions(table: RowTable | None, batch: TokenBatch) -> tuple[Floats, Floats]:
+    """Return unit rows and norms of the tokens of a batch as a store keeps it, before any position."""
+    if batch.rows is not None:
+        return split_rows(batch.rows)
+    assert table is not None
+    return table.take(batch.ids)
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vecsearch import scoring
-from vecsearch.background import encoded_rows
-from vecsearch.pipeline import Pipeline, RowTable
+from vecsearch.pipeline import Pipeline, RowTable, directions
 from vecsearch.protocols import CollectionStatistics, PositionalEncoder, Scorer
 
 if TYPE_CHECKING:
@@ -128,7 +127,7 @@ class ReencodedSignal(VectorSignal):
 
     def vectors(self, embedded: Numbers) -> tuple[Floats, Offsets]:
         tokens = self.snapshot.tokens(embedded)
-        units, norms = encoded_rows(self._table, tokens.ids, tokens.rows)
+        units, norms = directions(self._table, tokens)
         return self._pipeline.encode_rows(units, norms, tokens.offsets, self._encoder), tokens.offsets
 
 
