@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -108,3 +109,15 @@ def test_an_excerpt_is_made_of_the_text_in_order_and_loses_only_white_space_insi
         marked = {place for row in rows for start, end in row.marked for place in range(start, end)}
         wanted = {place for match in matches for place in range(match.start, match.end)}
         assert marked == {place for place in wanted if any(row.start <= place < row.end for row in rows)}
+
+
+@pytest.mark.parametrize(
+    "grapheme", ["e\u0301", "👩\u200d👩\u200d👧\u200d👦", "🇩🇪", "👍🏽", "\u0915\u094d\u0937\u093f", "각"]
+)
+def test_a_run_without_white_space_is_never_cut_within_a_grapheme(grapheme: str) -> None:
+    text = grapheme * 40
+    lines = excerpt(text, [], columns=21, n_lines=None)
+    assert "".join(text[line.start : line.end] for line in lines) == text
+    assert len(lines) > 1
+    for line in lines:
+        assert text[line.start : line.end].count(grapheme) * len(grapheme) == line.end - line.start

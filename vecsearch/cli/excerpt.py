@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -147,11 +146,18 @@ def _wrapped(text: str, start: int, end: int, columns: int) -> Iterator[tuple[in
             yield start, space
             start = space + 1
             continue
-        while stop < end and (unicodedata.combining(text[stop]) or "\u200d" in text[stop - 1 : stop + 1]):
-            stop += 1
+        stop = _after_grapheme(text, start, stop, end)
         yield start, stop
         start = stop
     yield start, end
+
+
+def _after_grapheme(text: str, start: int, stop: int, end: int) -> int:
+    """Return the first place from ``stop`` on at which a grapheme ends: a letter with its marks, a flag, a family."""
+    import regex  # late: only a run without white space that is longer than a line is cut
+
+    graphemes = regex.finditer(r"\X", text, pos=start, endpos=end)
+    return next((found.end() for found in graphemes if found.end() >= stop), end)
 
 
 def _best_window(text: str, lines: list[tuple[int, int]], matches: Sequence[Match], n_lines: int) -> tuple[int, int]:
