@@ -179,3 +179,24 @@ def test_a_search_writes_nothing_to_the_index(indexes: Path) -> None:
     before = state()
     assert run(indexes, "search", "a word never seen xyzzy").exit_code == 0
     assert state() == before
+
+
+def test_metadata_keys_are_indexed_on_request_and_filters_answer_the_same(tmp_path: Path) -> None:
+    (tmp_path / "mail.jsonl").write_text(
+        "".join(json.dumps({"id": str(n), "text": "a dog", "year": 2000 + n}) + "\n" for n in range(20)), "utf-8"
+    )
+    indexes = tmp_path / "indexes"
+    for name, options in (("plain", []), ("indexed", ["--index-metadata", "year"])):
+        result = run(indexes, "add", str(tmp_path / "mail.jsonl"), "-i", name, *options)
+        assert result.exit_code == 0, result.stderr
+    found = {}
+    for name in ("plain", "indexed"):
+        lines = run(indexes, "search", "dog", "-i", name, "--where", "year >= 2017", "--json").stdout.splitlines()
+        found[name] = [json.loads(line)["doc_id"] for line in lines]
+    assert sorted(found["plain"]) == ["17", "18", "19"]
+    assert found["plain"] == found["indexed"]
+    with Index.open(indexes / "indexed", read_only=True) as index:
+        assert index.info()["indexed_metadata"] == ["year"]
+    refused = run(indexes, "add", str(tmp_path / "mail.jsonl"), "-i", "plain", "--index-metadata", "a b")
+    assert refused.exit_code == 1
+    assert "a b" in refused.stderr

@@ -15,7 +15,14 @@ import click
 from vecsearch.cli.failures import Interrupted
 from vecsearch.cli.indexes import folder_of, resolve
 from vecsearch.cli.making import open_or_create
-from vecsearch.cli.options import encoding_option, index_or_new_option, json_option, npy_option, pipeline_options
+from vecsearch.cli.options import (
+    encoding_option,
+    index_metadata_option,
+    index_or_new_option,
+    json_option,
+    npy_option,
+    pipeline_options,
+)
 from vecsearch.cli.output import counted, write, write_json
 from vecsearch.cli.progress import Meter
 from vecsearch.cli.settings import Settings, pass_settings
@@ -58,6 +65,7 @@ _SUFFIXES: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "
 @npy_option("--offsets", help="Where each document's vectors begin: integers (n_documents + 1,), from 0 to n_tokens.")
 @npy_option("--token-ids", help="Token ids of the vectors, integers (n_tokens,) of 0 or more; rare ones weigh more.")
 @pipeline_options
+@index_metadata_option
 @json_option("one object; index, n_documents, n_unchanged, n_removed, n_passages, n_tokens")
 @pass_settings
 def add_command(
@@ -74,6 +82,7 @@ def add_command(
     embedder: str | None,
     encoder: str | None,
     passage_tokens: int | None,
+    metadata_keys: tuple[str, ...],
     is_json: bool,
 ) -> None:
     """Add documents from a file or from stdin.
@@ -121,6 +130,8 @@ def add_command(
             index = stack.enter_context(open_or_create(folder, {"encoder": encoder}, given))
         else:
             index = stack.enter_context(open_or_create(folder, parts))
+        if metadata_keys:
+            index.index_metadata(*metadata_keys)
         meter = stack.enter_context(Meter())
         try:
             report = index.add(documents, progress=meter)

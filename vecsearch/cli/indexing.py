@@ -11,7 +11,13 @@ import click
 from vecsearch.cli.failures import Interrupted
 from vecsearch.cli.indexes import folder_of
 from vecsearch.cli.making import open_or_create
-from vecsearch.cli.options import encoding_option, index_or_new_option, json_option, pipeline_options
+from vecsearch.cli.options import (
+    encoding_option,
+    index_metadata_option,
+    index_or_new_option,
+    json_option,
+    pipeline_options,
+)
 from vecsearch.cli.output import counted, one_line, write, write_json
 from vecsearch.cli.progress import Meter
 from vecsearch.cli.settings import Settings, pass_settings
@@ -45,6 +51,7 @@ __all__ = ["index_command"]
 )
 @encoding_option
 @pipeline_options
+@index_metadata_option
 @click.option("-v", "--verbose", is_flag=True, help="Name every skipped file.")
 @json_option("one object; index, n_files, n_unchanged, n_changed, n_removed_files, documents, skipped")
 @pass_settings
@@ -61,6 +68,7 @@ def index_command(
     embedder: str | None,
     encoder: str | None,
     passage_tokens: int | None,
+    metadata_keys: tuple[str, ...],
     verbose: bool,
     is_json: bool,
 ) -> None:
@@ -75,6 +83,8 @@ def index_command(
     with open_or_create(folder, parts) as index, Meter() as meter:
         from vecsearch.ingest import index_paths
 
+        if metadata_keys:
+            index.index_metadata(*metadata_keys)
         try:
             report = index_paths(
                 index,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "encoding_option",
+    "index_metadata_option",
     "index_option",
     "index_or_new_option",
     "json_option",
@@ -148,6 +149,17 @@ def pipeline_options(command: Command) -> Command:
     for option in options:
         command = option(command)
     return command
+
+
+def index_metadata_option(command: Command) -> Command:
+    """Add ``--index-metadata KEY``, which may be repeated: ``metadata_keys``."""
+    return click.option(
+        "--index-metadata",
+        "metadata_keys",
+        multiple=True,
+        metavar="KEY",
+        help="Answer filters on a metadata key from an index of its values, from now on; may be repeated.",
+    )(command)
 
 
 def npy_option(*names: str, help: str) -> Callable[[Command], Command]:
