@@ -29,7 +29,8 @@ class Oracle:
         from vecsearch import Document
 
         preparation = Preparation(self.pipeline, None, None)  # type: ignore[arg-type]  # cutting needs no store
-        pieces = [piece for piece, _ in preparation._cut(Document(id=doc_id, text=text, title=title))]
+        cuts, _, _ = preparation._split([Document(id=doc_id, text=text, title=title)])
+        pieces = [piece for piece, _ in cuts[0]]
         if title and pieces:
             pieces[0] = f"{title}\n{pieces[0]}"
         self.passages[doc_id] = pieces

@@ -24,12 +24,14 @@ from vecsearch.stores.protocol import PreparedDocument, PreparedPassage, Store, 
 from vecsearch.types import Document, Tokens
 
 if TYPE_CHECKING:
-    from vecsearch.types import Floats, Offsets, Spans
+    from vecsearch.types import Floats, Ids, Offsets, Spans
 
 __all__ = ["Preparation", "checked", "content_hash", "embedded_text"]
 
 PIECE_CHARACTERS = 1_000_000
 """About how much text is tokenized at a time."""
+PASSAGES_AT_ONCE = 10_000
+"""Passages whose words wait to become ids."""
 DEEPEST_METADATA = 100
 ENCODE_TOKENS = 1 << 16
 """About how many tokens are encoded at a time: 64 MiB of vectors of 256 dimensions, and one segment."""
@@ -51,6 +53,8 @@ def checked(document: Document, pipeline: Pipeline) -> Document:
         value = getattr(document, field)
         if not isinstance(value, str):
             raise DocumentError(f"document {name}: {field} must be text, not {type(value).__name__}", id=document.id)
+        if value.isascii():  # known to a str at once, where encoding it takes time
+            continue
         try:
             value.encode()
         except UnicodeEncodeError as error:
@@ -81,6 +85,8 @@ def checked(document: Document, pipeline: Pipeline) -> Document:
 
 def _check_json(metadata: Any) -> None:
     metadata = dict(metadata)
+    if not metadata:
+        return
     text = json.dumps(metadata, ensure_ascii=False, allow_nan=False)
     try:
         text.encode()
@@ -99,6 +105,8 @@ def _depth(value: Any) -> int:
 
 
 def _are_sections(sections: Any, n_characters: int) -> bool:
+    if sections == ():
+        return True
     try:
         offsets = np.asarray(sections)
     except ValueError:  # lists of different lengths
@@ -168,10 +176,22 @@ def embedded_text(pipeline: Pipeline, title: str, text: str, ordinal: int) -> tu
     """
     if ordinal or not title:
         return text, 0
-    spans = pipeline.tokenize([title]).spans
-    most = pipeline.max_tokens // 2
-    prefix = (title if len(spans) <= most else title[: int(spans[most - 1, 1])]) + "\n"
+    prefix = _title_prefix(title, pipeline.tokenize([title]).spans, pipeline.max_tokens)
     return prefix + text, len(prefix)
+
+
+def _title_prefix(title: str, spans: Spans, max_tokens: int) -> str:
+    most = max_tokens // 2
+    return (title if len(spans) <= most else title[: int(spans[most - 1, 1])]) + "\n"
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """The tokens of one text; ``ids`` or ``entries`` as in ``Tokens``, neither where only the spans are wanted."""
+
+    spans: Spans
+    ids: Ids | None = None
+    entries: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -218,13 +238,8 @@ class Preparation:
             tokens = self._given(documents)
             keys = _keys(tokens)
         else:
-            cuts = [self._cut(document) for document, _, _ in documents]
-            texts = [
-                embedded_text(self._pipeline, document.title, text, ordinal)[0]
-                for (document, _, _), passages in zip(documents, cuts, strict=True)
-                for ordinal, (text, _) in enumerate(passages)
-            ]
-            tokens, keys = self._tokenize(texts)
+            cuts, texts, known = self._split([document for document, _, _ in documents])
+            tokens, keys = self._tokenize(texts, known)
         new = self._new(keys)
         passage_keys: Iterator[bytes | None] = iter(keys)
         prepared = [
@@ -243,33 +258,61 @@ class Preparation:
         new_keys = [key for number in new if (key := keys[number]) is not None]
         return Prepared(prepared, new_keys, batch, self._vectors(batch), int(tokens.offsets[-1]))
 
-    def _cut(self, document: Document) -> list[tuple[str, int]]:
-        """Return the passages of a document with their first characters; together they are its text."""
-        text = document.text
-        if not text:
-            return [("", 0)] if document.title else []
-        room = self._pipeline.max_tokens
-        if document.title:
-            n_title = self._pipeline.tokenize([document.title]).n_tokens
-            room -= min(n_title, room // 2)
-        # a token has a character at least
-        bounds = [0, len(text)] if len(text) <= room else self._bounds(text, document.sections, room)
-        return [(text[begin:end], begin) for begin, end in itertools.pairwise(bounds)]
+    def _split(
+        self, documents: Sequence[Document]
+    ) -> tuple[list[list[tuple[str, int]]], list[str], list[_Piece | None]]:
+        """Cut documents into passages.
 
-    def _bounds(self, text: str, sections: Sequence[int], room: int) -> list[int]:
-        spans = self._spans(text)
-        if len(spans) <= room:
-            return [0, len(text)]
+        Returns:
+            The passages of each document with their first characters; together they are its text. Then, for all
+            passages in order, the text that stands for each in the vectors, and its tokens where they are known.
+        """
+        room = self._pipeline.max_tokens
+        titles = list(dict.fromkeys(document.title for document in documents if document.title))
+        title_spans = dict(zip(titles, (piece.spans for piece in self._pieces(titles)), strict=True))
+        rooms = [
+            room - min(len(title_spans[document.title]), room // 2) if document.title else room
+            for document in documents
+        ]
+        # a token has a character at least
+        long = [number for number, document in enumerate(documents) if len(document.text) > rooms[number]]
+        of_long = dict(zip(long, self._long_pieces([documents[number].text for number in long]), strict=True))
+        cuts: list[list[tuple[str, int]]] = []
+        texts: list[str] = []
+        known: list[_Piece | None] = []
+        for number, document in enumerate(documents):
+            text, title = document.text, document.title
+            piece = of_long.get(number)
+            if not text:
+                passages = [("", 0)] if title else []
+            elif piece is None or len(piece.spans) <= rooms[number]:
+                passages = [(text, 0)]
+            else:
+                bounds = self._bounds(text, piece.spans, document.sections, rooms[number])
+                passages = [(text[begin:end], begin) for begin, end in itertools.pairwise(bounds)]
+            cuts.append(passages)
+            texts += [passage for passage, _ in passages]
+            is_whole = len(passages) == 1 and not title and len(text) <= PIECE_CHARACTERS
+            # the tokens of a whole text are known; those of a part are asked for again, for a cut may change them
+            known += [piece if is_whole else None] * len(passages)
+            if title and passages:
+                texts[-len(passages)] = _title_prefix(title, title_spans[title], room) + passages[0][0]
+        return cuts, texts, known
+
+    def _long_pieces(self, texts: Sequence[str]) -> list[_Piece]:
+        """Return the tokens of texts; of one that is huge only the spans, found in parts."""
+        usual = iter(self._pieces([text for text in texts if len(text) <= PIECE_CHARACTERS]))
+        return [next(usual) if len(text) <= PIECE_CHARACTERS else _Piece(self._spans(text)) for text in texts]
+
+    def _bounds(self, text: str, spans: Spans, sections: Sequence[int], room: int) -> list[int]:
         bounds: list[int] = cut(text, spans, max_tokens=room, sections=sections).tolist()
         # subtle: a subword tokenizer may cut a passage on its own into a few tokens more than it had in its text
         while self._pipeline.closed_vocabulary is not None:
-            pieces = [text[begin:end] for begin, end in itertools.pairwise(bounds)]
-            counts = np.concatenate([np.diff(tokens.offsets) for tokens in self._tokenized(pieces)])
-            long = np.flatnonzero(counts > room).tolist()
+            parts = [text[begin:end] for begin, end in itertools.pairwise(bounds)]
             finer = []
-            for number in long:
-                spans = self._pipeline.tokenize([pieces[number]]).spans
-                finer += [bounds[number] + int(place) for place in cut(pieces[number], spans, max_tokens=room)[1:-1]]
+            for part, begin, piece in zip(parts, bounds[:-1], self._pieces(parts), strict=True):
+                if len(piece.spans) > room:
+                    finer += [begin + int(place) for place in cut(part, piece.spans, max_tokens=room)[1:-1]]
             if not finer:
                 break
             bounds = sorted({*bounds, *finer})
@@ -296,18 +339,30 @@ class Preparation:
             size += len(text)
         yield self._pipeline.tokenize(texts[begin:])
 
-    def _tokenize(self, texts: Sequence[str]) -> tuple[TokenBatch, list[bytes | None]]:
-        """Return the tokens of texts, and the key of each."""
+    def _pieces(self, texts: Sequence[str]) -> Iterator[_Piece]:
+        """Yield the tokens of each text."""
+        for tokens in self._tokenized(texts):
+            for begin, end in itertools.pairwise(tokens.offsets.tolist()):
+                ids = None if tokens.ids is None else tokens.ids[begin:end]
+                entries = None if tokens.entries is None else tokens.entries[begin:end]
+                yield _Piece(tokens.spans[begin:end], ids, entries)
+
+    def _tokenize(self, texts: Sequence[str], known: Sequence[_Piece | None]) -> tuple[TokenBatch, list[bytes | None]]:
+        """Return the tokens of texts, some of which are known, and the key of each."""
+        new = self._pieces([text for text, piece in zip(texts, known, strict=True) if piece is None])
+        pieces = (next(new) if piece is None else piece for piece in known)
         ids, lengths = [np.zeros(0, np.int32)], [np.zeros(1, np.int64)]
         keys: list[bytes | None] = []
-        for tokens in self._tokenized(texts):
-            if tokens.entries is not None:
-                ids.append(self._store.intern(tokens.entries))
-                keys += _word_keys(tokens.entries, tokens.offsets)
+        while some := list(itertools.islice(pieces, PASSAGES_AT_ONCE)):
+            lengths.append(np.array([len(piece.spans) for piece in some], np.int64))
+            offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[-1])])
+            if self._pipeline.closed_vocabulary is None:
+                entries = list(itertools.chain.from_iterable(_required(piece.entries) for piece in some))
+                ids.append(self._store.intern(entries))
+                keys += _word_keys(entries, offsets)
             else:
-                ids.append(_required(tokens.ids))
-                keys += _keys(TokenBatch(tokens.offsets, ids[-1]))
-            lengths.append(np.diff(tokens.offsets))
+                ids.append(np.concatenate([_required(piece.ids) for piece in some]))
+                keys += _keys(TokenBatch(offsets, ids[-1]))
         return TokenBatch(np.cumsum(np.concatenate(lengths)), np.concatenate(ids)), keys
 
     def _given(self, documents: Sequence[tuple[Document, object, object]]) -> TokenBatch:
@@ -355,10 +410,11 @@ class Preparation:
 
 
 def _passages(text: str, passages: Sequence[tuple[str, int]], keys: Iterator[bytes | None]) -> list[PreparedPassage]:
-    starts = line_starts(text)
-    lines = np.searchsorted(starts, [start for _, start in passages], side="right")
+    if len(passages) == 1:
+        return [PreparedPassage(passages[0][0], 0, 1, next(keys))]
+    lines = np.searchsorted(line_starts(text), [start for _, start in passages], side="right").tolist()
     return [
-        PreparedPassage(passage, start, int(line), next(keys))
+        PreparedPassage(passage, start, line, next(keys))
         for (passage, start), line in zip(passages, lines, strict=True)
     ]
 

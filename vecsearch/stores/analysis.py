@@ -38,17 +38,24 @@ class Keyword:
 
 @dataclass(frozen=True)
 class Counted:
-    """How often each keyword occurs in each of some texts; one row a text and keyword, by text.
+    """How often each keyword occurs in each of some texts; one row a text and keyword, by text, then by keyword.
 
     Attributes:
         texts: int64 ``(n_rows,)``, numbers of the texts, ascending.
-        terms: the keywords.
+        vocabulary: the different keywords, in the order of their bytes.
+        places: int64 ``(n_rows,)``, where each row's keyword stands in ``vocabulary``.
         counts: int64 ``(n_rows,)`` ≥ 1.
     """
 
     texts: Numbers
-    terms: Sequence[str]
+    vocabulary: Sequence[str]
+    places: Numbers
     counts: Numbers
+
+    @property
+    def terms(self) -> list[str]:
+        """The keyword of each row."""
+        return [self.vocabulary[place] for place in self.places.tolist()]
 
 
 class Analyzer:
@@ -64,9 +71,13 @@ class Analyzer:
 
     def count(self, texts: Sequence[str]) -> Counted:
         """Count the keywords of texts."""
-        rows = self._pass_through(texts, "SELECT doc, term, count(*) FROM instances GROUP BY doc, term")
-        numbers, terms, counts = zip(*rows, strict=True) if rows else ((), (), ())
-        return Counted(np.array(numbers, np.int64), terms, np.array(counts, np.int64))
+        # subtle: asked by term alone, FTS5 gives its rows as they stand, with nothing to sort and one row a term
+        rows = self._pass_through(texts, "SELECT term, count(*), group_concat(doc) FROM instances GROUP BY term")
+        vocabulary, n_each, numbers = zip(*rows, strict=True) if rows else ((), (), ())
+        of_instances = np.array(",".join(numbers).split(",") if numbers else (), np.int64)
+        places = np.repeat(np.arange(len(vocabulary)), np.array(n_each, np.int64))
+        pairs, counts = np.unique(of_instances << 32 | places, return_counts=True)
+        return Counted(pairs >> 32, vocabulary, pairs & 0xFFFFFFFF, counts.astype(np.int64))
 
     def keywords(self, text: str) -> list[Keyword]:
         """Return the keywords of a query in reading order, each with the word it was made of."""

@@ -6,9 +6,9 @@ included. It is asked for the passages of rare keywords only. What BM25 needs fo
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,13 +45,15 @@ class PassageCounts:
     """How often each keyword occurs in each of some passages, flat, in the order of the passages.
 
     Attributes:
-        terms: the keywords.
+        vocabulary: the different keywords.
+        places: int64 ``(n_rows,)``, where each row's keyword stands in ``vocabulary``.
         counts: int64 ``(n_rows,)`` ≥ 1.
         offsets: int64 ``(n_passages + 1,)``; rows of passage p are ``offsets[p]:offsets[p + 1]``.
         n_terms: int64 ``(n_passages,)``, number of words of each passage.
     """
 
-    terms: Sequence[str]
+    vocabulary: Sequence[str]
+    places: Numbers
     counts: Numbers
     offsets: Numbers
     n_terms: Numbers
@@ -78,22 +80,22 @@ class KeywordWriter:
         found = self._analyzer.count(texts)
         offsets = np.searchsorted(found.texts, np.arange(len(texts) + 1))
         sums = np.concatenate([np.zeros(1, np.int64), np.cumsum(found.counts)])
-        return PassageCounts(found.terms, found.counts, offsets, sums[offsets[1:]] - sums[offsets[:-1]])
+        n_terms = sums[offsets[1:]] - sums[offsets[:-1]]
+        return PassageCounts(found.vocabulary, found.places, found.counts, offsets, n_terms)
 
     def add(self, first: int, texts: Sequence[str], counts: PassageCounts) -> None:
         """Take in passages numbered from ``first`` on."""
         self._db.conn.executemany("INSERT INTO keywords (rowid, text) VALUES (?, ?)", enumerate(texts, first))
-        numbers = self._intern(counts.terms)
-        self._add_frequencies(Counter(numbers.tolist()))
+        vocabulary = self._intern(counts.vocabulary, counts.places)
+        self._add_frequencies(vocabulary, np.bincount(counts.places, minlength=len(vocabulary)))
+        numbers = vocabulary[counts.places]
+        order = np.lexsort((numbers, np.repeat(np.arange(len(texts)), np.diff(counts.offsets))))
+        all_numbers = numbers[order].astype("<u4").tobytes()
+        all_amounts = np.minimum(counts.counts[order], _MOST).astype("<u2").tobytes()
         rows = []
-        bounds = counts.offsets.tolist()
-        term_nos = numbers.astype("<u4")
-        amounts = np.minimum(counts.counts, _MOST).astype("<u2")
-        for position in range(len(texts)):
-            begin, end = bounds[position], bounds[position + 1]
-            order = np.argsort(term_nos[begin:end])
-            content = (term_nos[begin:end][order].tobytes(), amounts[begin:end][order].tobytes())
-            rows.append((first + position, *content, checksum(first + position, *content)))
+        for number, (begin, end) in enumerate(pairwise(counts.offsets.tolist()), first):
+            content = (all_numbers[4 * begin : 4 * end], all_amounts[2 * begin : 2 * end])
+            rows.append((number, *content, checksum(number, *content)))
         self._db.conn.executemany(
             "INSERT INTO passage_terms (passage_no, term_nos, counts, checksum) VALUES (?, ?, ?, ?)", rows
         )
@@ -104,7 +106,8 @@ class KeywordWriter:
         A passage whose row is damaged stays among the passages of its keywords. It is found there no more: numbers of
         passages are never used again.
         """
-        frequencies: Counter[int] = Counter()
+        gone = [np.zeros(0, "<u4")]
+        texts: list[tuple[int, str]] = []
         for number, title, ordinal, text, term_nos, counts, crc in self._db.execute(
             "SELECT passage_no, title, ordinal, text, term_nos, counts, passage_terms.checksum "  # noqa: S608
             "FROM passages JOIN documents USING (doc_no) JOIN passage_terms USING (passage_no) "
@@ -112,19 +115,20 @@ class KeywordWriter:
             list(doc_nos),
         ).fetchall():
             if checksum(number, term_nos, counts) == crc:
-                frequencies.subtract(np.frombuffer(term_nos, "<u4").tolist())
-            # subtle: without its content, FTS5 must be given the text that is to go
-            self._db.execute(
-                "INSERT INTO keywords (keywords, rowid, text) VALUES ('delete', ?, ?)",
-                [number, keyword_text(title, text, ordinal)],
-            )
-        self._add_frequencies(frequencies)
+                gone.append(np.frombuffer(term_nos, "<u4"))
+            texts.append((number, keyword_text(title, text, ordinal)))
+        # subtle: without its content, FTS5 must be given the text that is to go
+        self._db.conn.executemany("INSERT INTO keywords (keywords, rowid, text) VALUES ('delete', ?, ?)", texts)
+        numbers, n_passages = np.unique(np.concatenate(gone), return_counts=True)
+        self._add_frequencies(numbers, -n_passages)
 
-    def _intern(self, terms: Sequence[str]) -> Numbers:
+    def _intern(self, terms: Sequence[str], places: Numbers) -> Numbers:
+        """Return the numbers of keywords; new ones get theirs in the order in which ``places`` names them."""
         if self._numbers is None:
             self._numbers = dict(self._db.execute("SELECT term, term_no FROM terms"))
         known = self._numbers
-        new = [term for term in dict.fromkeys(terms) if term not in known]
+        in_order = np.argsort(np.unique(places, return_index=True)[1]).tolist()
+        new = [term for place in in_order if (term := terms[place]) not in known]
         first = len(known)
         known.update(zip(new, range(first, first + len(new)), strict=True))
         self._db.conn.executemany(
@@ -132,10 +136,10 @@ class KeywordWriter:
         )
         return np.fromiter(map(known.__getitem__, terms), np.int64, len(terms))
 
-    def _add_frequencies(self, changes: Counter[int]) -> None:
+    def _add_frequencies(self, numbers: Numbers, changes: Numbers) -> None:
         self._db.conn.executemany(
             "UPDATE terms SET passage_frequency = passage_frequency + ? WHERE term_no = ?",
-            [(change, number) for number, change in changes.items() if change],
+            zip(changes.tolist(), numbers.tolist(), strict=True),
         )
 
 

@@ -21,7 +21,8 @@ from vecsearch.stores.segments import SegmentRecord
 from vecsearch.types import FileRecord
 
 if TYPE_CHECKING:
-    from vecsearch.types import Ids
+    from vecsearch.stores.protocol import Numbers
+    from vecsearch.types import Ids, Offsets
 
 __all__ = ["Writer"]
 
@@ -107,7 +108,10 @@ class Writer:
                 "INSERT INTO words (token_id, word, checksum) VALUES (?, ?, ?)",
                 [(number, word, checksum(number, word)) for number, word in self._staged.items()],
             )
-            new = self._insert_embedded(batch, segments)
+            held = Counter(
+                passage.key for document in batch.documents for passage in document.passages if passage.key is not None
+            )
+            new = self._insert_embedded(batch, segments, held)
             references: Counter[int] = Counter()
             n_deleted = self._delete(batch.deleted, references)
             self._delete([document.id for document in batch.documents], references)
@@ -119,14 +123,16 @@ class Writer:
                     *(document.file for document in batch.documents if document.file is not None),
                 ]
             )
-            self._insert_documents(batch.documents, files, {**self._known_numbers(batch), **new}, references)
+            numbers = {**self._known_numbers([key for key in held if key not in new]), **new}
+            self._insert_documents(batch.documents, files, numbers)
+            references.update({numbers[key]: n for key, n in held.items() if key not in new})
             self.db.conn.executemany(
                 "UPDATE documents SET file_no = ? WHERE doc_id = ?",
                 [(files[file], doc_id) for doc_id, file in batch.moved],
             )
             self._finish_files(batch.done)
-            tokens = {number: batch.tokens.ids[begin:end] for number, begin, end in _bounds(new, batch)}
-            self._count(references, tokens)
+            self._count(references, batch.tokens, np.array([held[key] for key in batch.keys], np.int64))
+            self._drop_unheld([number for key, number in new.items() if not held[key]])
             self._sample.balance()
         self._staged.clear()
         return n_deleted
@@ -167,7 +173,7 @@ class Writer:
             ]
             references: Counter[int] = Counter()
             self._delete(doc_ids, references)
-            self._count(references, {})
+            self._count(references)
             self._sample.balance()
             self.db.conn.executemany("DELETE FROM files WHERE root = ? AND path = ?", [(root, path) for path in paths])
             return len(doc_ids)
@@ -202,7 +208,10 @@ class Writer:
         )
         return int(self.db.execute("SELECT segment_no FROM segments WHERE file = ?", [record.file]).fetchone()[0])
 
-    def _insert_embedded(self, batch: Batch, segments: Sequence[tuple[SegmentRecord, int]]) -> dict[bytes, int]:
+    def _insert_embedded(
+        self, batch: Batch, segments: Sequence[tuple[SegmentRecord, int]], held: Mapping[bytes, int]
+    ) -> dict[bytes, int]:
+        """Insert the new token sequences, each held by so many passages. Returns their numbers by key."""
         if not batch.keys:
             return {}
         first = counter(self.db, "next_embedded")
@@ -213,17 +222,18 @@ class Writer:
         for record, n_passages in segments:
             segment_no, base = self._insert_segment(record), bounds[len(places)]
             places += [(segment_no, begin - base) for begin in bounds[len(places) : len(places) + n_passages]]
-        ids, rows = batch.tokens.ids.astype("<i4", copy=False), batch.tokens.rows
+        all_ids, rows = batch.tokens.ids.astype("<i4", copy=False).tobytes(), batch.tokens.rows
         for position, key in enumerate(batch.keys):
             begin, end = bounds[position], bounds[position + 1]
             number = first + position
-            embedded.append((number, key, end - begin, *(places[position] if places else (None, None))))
-            id_bytes = ids[begin:end].tobytes()
+            place = places[position] if places else (None, None)
+            embedded.append((number, key, end - begin, held.get(key, 0), *place))
+            id_bytes = all_ids[4 * begin : 4 * end]
             row_bytes = None if rows is None else rows[begin:end].astype("<f4", copy=False).tobytes()
             tokens.append((number, id_bytes, row_bytes, checksum(number, id_bytes, row_bytes or b"")))
         self.db.conn.executemany(
             "INSERT INTO embedded (embedded_no, key, n_tokens, n_references, segment_no, row_start) "
-            "VALUES (?, ?, ?, 0, ?, ?)",
+            "VALUES (?, ?, ?, ?, ?, ?)",
             embedded,
         )
         self.db.conn.executemany(
@@ -232,8 +242,7 @@ class Writer:
         self._sample.add(first, batch.keys, batch.tokens.offsets)
         return {key: first + position for position, key in enumerate(batch.keys)}
 
-    def _known_numbers(self, batch: Batch) -> dict[bytes, int]:
-        keys = {passage.key for document in batch.documents for passage in document.passages if passage.key is not None}
+    def _known_numbers(self, keys: Sequence[bytes]) -> dict[bytes, int]:
         return {
             key: number
             for chunk in chunks(keys)
@@ -269,16 +278,23 @@ class Writer:
         return n_deleted
 
     def _file_numbers(self, files: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
-        numbers = {}
-        for root, path in set(files):
-            self.db.execute(
-                "INSERT INTO files (root, path, size, mtime_ns, sha256) VALUES (?, ?, ?, 0, x'') "
-                "ON CONFLICT (root, path) DO NOTHING",
-                [root, path, _UNFINISHED],
+        paths: dict[str, list[str]] = {}
+        for root, path in dict.fromkeys(files):
+            paths.setdefault(root, []).append(path)
+        self.db.conn.executemany(
+            "INSERT INTO files (root, path, size, mtime_ns, sha256) VALUES (?, ?, ?, 0, x'') "
+            "ON CONFLICT (root, path) DO NOTHING",
+            [(root, path, _UNFINISHED) for root, below in paths.items() for path in below],
+        )
+        return {
+            (root, path): number
+            for root, below in paths.items()
+            for chunk in chunks(below)
+            for path, number in self.db.execute(
+                f"SELECT path, file_no FROM files WHERE root = ? AND path IN ({marks(chunk)})",  # noqa: S608 - only marks
+                [root, *chunk],
             )
-            row = self.db.execute("SELECT file_no FROM files WHERE root = ? AND path = ?", [root, path]).fetchone()
-            numbers[root, path] = row[0]
-        return numbers
+        }
 
     def _finish_files(self, records: Iterable[FileRecord]) -> None:
         self.db.conn.executemany(
@@ -291,34 +307,26 @@ class Writer:
         documents: Sequence[PreparedDocument],
         files: Mapping[tuple[str, str], int],
         numbers: Mapping[bytes, int],
-        references: Counter[int],
     ) -> None:
-        passages, texts, metadata = [], [], []
+        if not documents:
+            return
+        records, passages, texts, metadata = [], [], [], []
         next_passage = counter(self.db, "next_passage")
-        for document in documents:
-            cursor = self.db.execute(
-                "INSERT INTO documents (doc_id, title, metadata, content_hash, n_characters, file_no, checksum) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [
-                    document.id,
-                    document.title,
-                    document.metadata,
-                    document.content_hash,
-                    document.n_characters,
-                    None if document.file is None else files[document.file],
-                    checksum(
-                        document.id, document.title, document.metadata, document.content_hash, document.n_characters
-                    ),
-                ],
-            )
-            assert cursor.lastrowid is not None
-            metadata.append((cursor.lastrowid, document.metadata))
+        (last_document,) = self.db.execute("SELECT coalesce(max(doc_no), 0) FROM documents").fetchone()
+        for doc_no, document in enumerate(documents, last_document + 1):
+            content = (document.id, document.title, document.metadata, document.content_hash, document.n_characters)
+            file_no = None if document.file is None else files[document.file]
+            records.append((doc_no, *content, file_no, checksum(*content)))
+            metadata.append((doc_no, document.metadata))
             for ordinal, passage in enumerate(document.passages):
                 number = None if passage.key is None else numbers[passage.key]
-                if number is not None:
-                    references[number] += 1
-                passages.append((cursor.lastrowid, ordinal, passage.start, passage.line, number, passage.text))
+                passages.append((doc_no, ordinal, passage.start, passage.line, number, passage.text))
                 texts.append(keyword_text(document.title, passage.text, ordinal))
+        self.db.conn.executemany(
+            "INSERT INTO documents (doc_no, doc_id, title, metadata, content_hash, n_characters, file_no, checksum) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            records,
+        )
         counts = self._keywords.count(texts)
         rows = [(*row[:-1], n_terms, row[-1]) for row, n_terms in zip(passages, counts.n_terms.tolist(), strict=True)]
         self.db.conn.executemany(
@@ -331,62 +339,63 @@ class Writer:
         self._add_counters({"next_passage": len(passages)})
         self._add_counters({"n_documents": len(documents)})
 
-    def _count(self, references: Counter[int], tokens: Mapping[int, Ids]) -> None:
+    def _count(self, references: Counter[int], new: TokenBatch | None = None, held: Numbers | None = None) -> None:
         """Bring reference counts, document frequencies and totals up to date, and drop what nothing refers to.
 
         Args:
-            references: by how much the live passages of each embedded passage have changed.
-            tokens: ids of new embedded passages; those of others are read.
+            references: by how much the live passages of each embedded passage have changed, new ones left out.
+            new: the new embedded passages.
+            held: int64 ``(n_new,)``, how many live passages each of those has.
         """
         changed = {number: change for number, change in references.items() if change}
-        others = [number for number in changed if number not in tokens]
-        stored = read_tokens(self.db, others, self._dim, self._folder)
-        ids_of = {
-            **tokens,
-            **{number: stored.ids[begin:end] for number, begin, end in _enumerated(others, stored)},
-        }
-        frequencies = _frequency_changes(changed, ids_of)
+        stored = read_tokens(self.db, list(changed), self._dim, self._folder)
+        parts = [(stored.offsets, stored.ids, np.array(list(changed.values()), np.int64))]
+        if new is not None and held is not None:
+            parts.append((new.offsets, new.ids, held))
         self.db.conn.executemany(
             "INSERT INTO token_statistics (token_id, document_frequency) VALUES (?, ?) "
             "ON CONFLICT (token_id) DO UPDATE SET "
             "document_frequency = document_frequency + excluded.document_frequency",
-            frequencies,
+            _frequency_changes(parts),
         )
         self.db.conn.executemany(
             "UPDATE embedded SET n_references = n_references + ? WHERE embedded_no = ?",
             [(change, number) for number, change in changed.items()],
         )
-        touched = [(number,) for number in {*references, *tokens}]
-        self.db.conn.executemany("DELETE FROM embedded WHERE embedded_no = ? AND n_references = 0", touched)
+        self._drop_unheld([number for number, change in changed.items() if change < 0])
         self._add_counters(
             {
-                "n_passages": sum(changed.values()),
-                "n_tokens": sum(change * len(ids_of[number]) for number, change in changed.items()),
+                "n_passages": sum(int(amounts.sum()) for _, _, amounts in parts),
+                "n_tokens": sum(int(np.diff(offsets) @ amounts) for offsets, _, amounts in parts),
             }
         )
 
-
-def _bounds(new: Mapping[bytes, int], batch: Batch) -> Iterator[tuple[int, int, int]]:
-    return _enumerated([new[key] for key in batch.keys], batch.tokens)
-
-
-def _enumerated(numbers: Sequence[int], tokens: TokenBatch) -> Iterator[tuple[int, int, int]]:
-    """Yield each passage's number with the first and the last + 1 of its tokens."""
-    return zip(numbers, tokens.offsets[:-1].tolist(), tokens.offsets[1:].tolist(), strict=True)
+    def _drop_unheld(self, numbers: Sequence[int]) -> None:
+        self.db.conn.executemany(
+            "DELETE FROM embedded WHERE embedded_no = ? AND n_references = 0", [(number,) for number in numbers]
+        )
 
 
-def _frequency_changes(changes: Mapping[int, int], ids_of: Mapping[int, Ids]) -> list[tuple[int, int]]:
+def _frequency_changes(parts: Sequence[tuple[Offsets, Ids, Numbers]]) -> list[tuple[int, int]]:
     """Return by how much the document frequency of each token id changes.
 
+    Args:
+        parts: passages, flat: offsets int64 ``(n + 1,)``, token ids, and int64 ``(n,)`` by how much the number of
+            each one's live passages changes.
+
     Example:
-        >>> _frequency_changes({7: 2, 8: -1}, {7: np.array([3, 3, 4]), 8: np.array([4, -1])})
+        >>> parts = [(np.array([0, 3]), np.array([3, 3, 4]), np.array([2]))]
+        >>> _frequency_changes([*parts, (np.array([0, 2]), np.array([4, -1]), np.array([-1]))])
         [(3, 2), (4, 1)]
     """
-    uniques = [np.unique(ids_of[number]) for number in changes]
-    ids = np.concatenate([np.zeros(0, np.int64), *uniques])
-    amounts = np.repeat(np.array(list(changes.values()), np.int64), [len(unique) for unique in uniques])
-    amounts, ids = amounts[ids >= 0], ids[ids >= 0]
-    different, places = np.unique(ids, return_inverse=True)
+    all_ids, all_amounts = [], []
+    for offsets, ids, amounts in parts:
+        passages = np.repeat(np.arange(len(amounts), dtype=np.int64), np.diff(offsets))
+        # each token id once a passage
+        once = np.unique((passages << 32 | ids.astype(np.int64))[ids >= 0])
+        all_ids.append(once & 0xFFFFFFFF)
+        all_amounts.append(amounts[once >> 32])
+    different, places = np.unique(np.concatenate(all_ids), return_inverse=True)
     totals = np.zeros(len(different), np.int64)
-    np.add.at(totals, places, amounts)
+    np.add.at(totals, places, np.concatenate(all_amounts))
     return [(number, total) for number, total in zip(different.tolist(), totals.tolist(), strict=True) if total]
