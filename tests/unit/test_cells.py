@@ -131,7 +131,9 @@ def test_codes_are_near_their_vectors(codebook: Codebook, sample: tuple[np.ndarr
     vectors, types, _ = sample
     cells = codebook.cells(vectors, types)
     decoded = codebook.decode(codebook.encode(vectors, cells), cells)
-    assert ((vectors - decoded) ** 2).sum(axis=1).mean() < 0.15
+    assert ((vectors - decoded) ** 2).sum(axis=1).mean() < 0.2
+    # and no token is less like itself than it is, on the mean
+    assert abs((vectors * (vectors - decoded)).sum(axis=1).mean()) < 0.03
 
 
 def test_searching_all_cells_finds_every_token_at_its_similarity(

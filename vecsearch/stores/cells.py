@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Codebook", "Codes", "Probe", "best_per_passage"]
 
-LIST_TOKENS = 2_000
+LIST_TOKENS = 1_000
 """A type with more tokens than this in the corpus has several cells."""
-FEWEST_TOKENS = 64
+FEWEST_TOKENS = 24
 """A type with fewer tokens than this in the corpus has no cell of its own."""
-FEWEST_SAMPLES = 4
+FEWEST_SAMPLES = 2
 """A cell rests on so many vectors of the sample at least."""
 SUB_DIMENSIONS = 4
 """Dimensions that one 4-bit code stands for."""
@@ -53,11 +53,14 @@ LINKS = 16
 """Neighbours of a centre in the graph, on each of its levels but the lowest, which has twice as many."""
 LIFT = 0.05
 """How far below the lowest cell of a probe similarities are counted from."""
+MOST_STRETCH = 4.0
+"""Codes are never counted as longer than this many times."""
 MOST_TYPE = 1 << 26
 """Types below this are looked up in a table, others by bisection."""
 
 _BLOCK = 32  # codes that FastScan compares at a time
-_CODEBOOK = struct.Struct("<8s16s6Q")  # mark, fingerprint, n_tokens, dim, n_sub, n_cells, n_types, bytes of the graph
+# mark, fingerprint, stretch, n_tokens, dim, n_sub, n_cells, n_types, bytes of the graph
+_CODEBOOK = struct.Struct("<8s16sd6Q")
 _CODEBOOK_MARK = b"vscells\x01"
 _CODES = struct.Struct("<8s16s5Q")  # mark, fingerprint, n, n_cells, code size, blocks, slots
 _CODES_MARK = b"vscodes\x01"
@@ -88,11 +91,20 @@ class Codebook:
     """
 
     def __init__(
-        self, dim: int, n_tokens: int, graph: Any, patterns: Floats, types: Ids, starts: Numbers, fingerprint: bytes
+        self,
+        dim: int,
+        n_tokens: int,
+        graph: Any,
+        patterns: Floats,
+        stretch: float,
+        types: Ids,
+        starts: Numbers,
+        fingerprint: bytes,
     ) -> None:
         """Not for callers: see ``train`` and ``from_bytes``.
 
-        ``graph``: an ``IndexHNSWSQ`` over centres. ``patterns``: float32 ``(n_sub, 16, SUB_DIMENSIONS)``.
+        ``graph``: an ``IndexHNSWSQ`` over centres. ``patterns``: float32 ``(n_sub, 16, SUB_DIMENSIONS)``, and
+        ``stretch``: how many times as long they count in a search.
         ``types``: int32, rising, those that have cells. The cells of ``types[i]`` are ``starts[i]`` to
         ``starts[i + 1] − 1``.
         """
@@ -102,6 +114,7 @@ class Codebook:
         self.fingerprint = fingerprint
         self._graph = graph
         self._patterns = patterns
+        self._stretch = stretch
         self._types = types
         self._starts = starts
         self._width = patterns.shape[0] * patterns.shape[2]
@@ -148,27 +161,32 @@ class Codebook:
         own_types, centres, starts = _plan(vectors, types, n_tokens, seed)
         library = faiss()
         graph = library.IndexHNSWSQ(
-            vectors.shape[1], library.ScalarQuantizer.QT_fp16, LINKS, library.METRIC_INNER_PRODUCT
+            vectors.shape[1], library.ScalarQuantizer.QT_8bit, LINKS, library.METRIC_INNER_PRODUCT
         )
+        graph.train(centres)
         graph.add(centres)
+        generator = np.random.default_rng(seed)
+        chosen = generator.permutation(len(vectors))[:PQ_SAMPLES]
+        some = vectors[chosen]
         book = cls(
             dim,
             n_tokens,
             graph,
             np.zeros((n_sub, 16, SUB_DIMENSIONS), np.float32),
+            1.0,
             own_types,
             starts,
             bytes(16),
         )
-        generator = np.random.default_rng(seed)
-        chosen = generator.permutation(len(vectors))[:PQ_SAMPLES]
-        some = vectors[chosen]
-        residuals = some - book._centres[book._cells(some, types[chosen], RareCells())]
+        cells = book._cells(some, types[chosen], RareCells())
+        residuals = some - book._centres[cells]
         patterns = _patterns(residuals, n_sub, seed)
+        book = cls(dim, n_tokens, graph, patterns, 1.0, own_types, starts, bytes(16))
+        stretch = _stretch(residuals, book._residuals(book.encode(some[:, :dim], cells)))
         hashed = hashlib.blake2b(digest_size=16)
-        for part in (np.array([n_tokens, dim]), book._centres, patterns, own_types, starts):
+        for part in (np.array([n_tokens, dim]), book._centres, patterns, np.array(stretch), own_types, starts):
             hashed.update(np.ascontiguousarray(part).tobytes())
-        return cls(dim, n_tokens, graph, patterns, own_types, starts, hashed.digest())
+        return cls(dim, n_tokens, graph, patterns, stretch, own_types, starts, hashed.digest())
 
     def cells(self, vectors: Floats, types: Ids, rare: RareCells | None = None) -> Ids:
         """Return the cell of each token: int32 ``(n,)``.
@@ -206,11 +224,14 @@ class Codebook:
         return codes
 
     def decode(self, codes: Bytes, cells: Ids) -> Floats:
-        """Return the vectors that codes in given cells stand for: float32 ``(n, dim)``."""
-        halves = np.stack([codes & 15, codes >> 4], axis=2).reshape(len(codes), -1)
-        residuals = self._patterns[np.arange(len(self._patterns)), halves].reshape(len(codes), -1)
-        vectors: Floats = (self._centres[cells] + residuals)[:, : self.dim]
+        """Return the vectors that codes in given cells stand for in a search: float32 ``(n, dim)``."""
+        vectors: Floats = (self._centres[cells] + self._residuals(codes))[:, : self.dim]
         return vectors
+
+    def _residuals(self, codes: Bytes) -> Floats:
+        halves = np.stack([codes & 15, codes >> 4], axis=2).reshape(len(codes), -1)
+        residuals: Floats = self._patterns[np.arange(len(self._patterns)), halves].reshape(len(codes), -1)
+        return residuals * np.float32(self._stretch)
 
     def index(self) -> Any:
         """Return a new FAISS index over these cells that has no lists yet. The codebook must outlive it."""
@@ -220,7 +241,7 @@ class Codebook:
             self._graph, n_sub * sub_dimensions, self.n_cells, n_sub, 4, library.METRIC_INNER_PRODUCT, _BLOCK, False
         )
         index.by_residual = True
-        library.copy_array_to_vector(self._patterns.ravel(), index.pq.centroids)
+        library.copy_array_to_vector((self._patterns * np.float32(self._stretch)).ravel(), index.pq.centroids)
         index.is_trained = True
         return index
 
@@ -230,6 +251,7 @@ class Codebook:
         header = _CODEBOOK.pack(
             _CODEBOOK_MARK,
             self.fingerprint,
+            self._stretch,
             self.n_tokens,
             self.dim,
             len(self._patterns),
@@ -237,7 +259,11 @@ class Codebook:
             len(self._types),
             len(graph),
         )
-        arrays = (self._patterns.astype("<f4"), self._types.astype("<i4"), self._starts.astype("<i8"))
+        arrays = (
+            self._patterns.astype("<f4"),
+            self._types.astype("<i4"),
+            self._starts.astype("<i8"),
+        )
         return b"".join([header, *(array.tobytes() for array in arrays), graph])
 
     @classmethod
@@ -250,7 +276,7 @@ class Codebook:
         content = np.frombuffer(buffer, np.uint8)
         if len(content) < _CODEBOOK.size:
             raise ValueError(f"a codebook has at least {_CODEBOOK.size} bytes, not {len(content)}")
-        mark, fingerprint, *numbers = _CODEBOOK.unpack(content[: _CODEBOOK.size].tobytes())
+        mark, fingerprint, stretch, *numbers = _CODEBOOK.unpack(content[: _CODEBOOK.size].tobytes())
         n_tokens, dim, n_sub, n_cells, n_types, n_graph = numbers
         sizes = [4 * n_sub * 16 * SUB_DIMENSIONS, 4 * n_types, 8 * (n_types + 1), n_graph]
         if mark != _CODEBOOK_MARK or _CODEBOOK.size + sum(sizes) != len(content):
@@ -264,8 +290,8 @@ class Codebook:
         pattern_values = patterns.copy().view("<f4").astype(np.float32).reshape(n_sub, 16, SUB_DIMENSIONS)
         type_values = types.copy().view("<i4").astype(np.int32)
         start_values = starts.copy().view("<i8").astype(np.int64)
-        if not np.isfinite(pattern_values).all():
-            raise ValueError("the patterns of a codebook must be finite")
+        if not np.isfinite(pattern_values).all() or not 1 <= stretch <= MOST_STRETCH:
+            raise ValueError("the patterns of a codebook must be finite, and stretched within reason")
         if type_values.min(initial=0) < 0 or np.any(np.diff(type_values) <= 0):
             raise ValueError("the types of a codebook must rise from 0")
         if start_values[0] != 0 or start_values[-1] > n_cells or np.any(np.diff(start_values) <= 0):
@@ -275,6 +301,7 @@ class Codebook:
             n_tokens,
             _read_graph(graph, n_sub * SUB_DIMENSIONS, n_cells),
             pattern_values,
+            stretch,
             type_values,
             start_values,
             fingerprint,
@@ -728,6 +755,18 @@ def _patterns(residuals: Floats, n_sub: int, seed: int) -> Floats:
     return patterns
 
 
+def _stretch(residuals: Floats, coded: Floats) -> float:
+    """Return how many times as long coded residuals must be to give the right inner product with the residuals.
+
+    A pattern is the mean of many residuals and shorter than they are. So codes make every token less like a query that
+    resembles it, the more so the farther it is from its centre, and rare types most. ⟨r, r⟩ / ⟨r, coded r⟩ takes that
+    back on the mean (the estimator of RaBitQ, Gao & Long 2024, with one factor for all vectors).
+    """
+    length = float(np.einsum("ij,ij->", residuals, residuals, dtype=np.float64))
+    product = float(np.einsum("ij,ij->", residuals, coded, dtype=np.float64))
+    return min(max(length / product, 1.0), MOST_STRETCH) if product > 0 else 1.0
+
+
 def _reconstructed(graph: Any) -> Floats:
     centres = np.empty((graph.ntotal, graph.d), np.float32)
     graph.reconstruct_n(0, graph.ntotal, centres)
@@ -744,7 +783,7 @@ def _read_graph(content: Bytes, width: int, n_cells: int) -> Any:
         storage: Any = library.downcast_index(graph.storage) if type(graph) is library.IndexHNSWSQ else None
         found = (type(storage), graph.d, graph.ntotal, graph.metric_type)
         if found != (library.IndexScalarQuantizer, width, n_cells, library.METRIC_INNER_PRODUCT) or (
-            (storage.d, storage.ntotal, storage.codes.size()) != (width, n_cells, 2 * width * n_cells)
+            (storage.d, storage.ntotal, storage.codes.size()) != (width, n_cells, width * n_cells)
         ):
             raise ValueError("the graph of a codebook has another shape than the codebook")
     except RuntimeError as error:
