@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test campaign lint docs bench clean
+.PHONY: demo test campaign lint docs bench bench-peers clean
 
 demo: $(STAMP)
 	@$(BIN)/python -m vecsearch.demo | $(BIN)/vecsearch add - --index python-reference
@@ -30,6 +30,9 @@ docs: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench
+
+bench-peers: $(STAMP)
+	$(BIN)/python -m tests.bench.peers
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,65 @@
+"""Draws what a run has written as JSON. Runs in an environment of its own, which has Matplotlib.
+
+    python plots.py FIGURES.json FOLDER
+
+recall-N.svg: recall@10 against the median latency, one point a peer, N passages. sizes.svg: latency and time of the
+build against the number of passages, where there is more than one size.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("svg")
+from matplotlib import pyplot as plt
+
+
+def main() -> None:
+    """Draw all plots."""
+    sizes: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text())["sizes"]
+    folder = Path(sys.argv[2])
+    folder.mkdir(parents=True, exist_ok=True)
+    for size, found in sizes.items():
+        figure, axes = plt.subplots(figsize=(8, 5))
+        for name, peer in found["peers"].items():
+            if "skipped" not in peer and peer["threads_1"]["recall"] is not None:
+                point = peer["threads_1"]["p50_ms"], peer["threads_1"]["recall"]
+                axes.scatter(*point)
+                axes.annotate(name, point, xytext=(5, 3), textcoords="offset points")
+        axes.set(
+            xscale="log",
+            xlabel="p50 of a query, ms, 1 thread",
+            ylabel="recall@10 of exact MaxSim",
+            title=f"{int(size):,} passages",
+        )
+        figure.savefig(folder / f"recall-{size}.svg", bbox_inches="tight")
+    if len(sizes) > 1:
+        _sizes(sizes, folder / "sizes.svg")
+
+
+def _sizes(sizes: dict[str, Any], path: Path) -> None:
+    figure, (latency, build) = plt.subplots(1, 2, figsize=(12, 5))
+    names = list(dict.fromkeys(name for found in sizes.values() for name in found["peers"]))
+    for name in names:
+        known = [
+            (found["facts"]["n_passages"], peer)
+            for found in sizes.values()
+            if "skipped" not in (peer := found["peers"].get(name, {"skipped": ""}))
+        ]
+        if known:
+            passages = [size for size, _ in known]
+            latency.plot(passages, [peer["threads_1"]["p50_ms"] for _, peer in known], "o-", label=name)
+            build.plot(passages, [peer["build_s"] for _, peer in known], "o-", label=name)
+    latency.set(xscale="log", yscale="log", xlabel="passages", ylabel="p50 of a query, ms, 1 thread")
+    build.set(xscale="log", yscale="log", xlabel="passages", ylabel="build, s", ylim=(0.1, None))
+    build.legend(bbox_to_anchor=(1.02, 1), loc="upper left")
+    figure.savefig(path, bbox_inches="tight")
+
+
+if __name__ == "__main__":
+    main()
