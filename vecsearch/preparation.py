@@ -34,7 +34,9 @@ PASSAGES_AT_ONCE = 10_000
 """Passages whose words wait to become ids."""
 DEEPEST_METADATA = 100
 ENCODE_TOKENS = 1 << 16
-"""About how many tokens are encoded at a time: 64 MiB of vectors of 256 dimensions, and one segment."""
+"""About how many tokens' vectors are in one array: 64 MiB of 256 dimensions, and one segment."""
+PART_TOKENS = 1 << 13
+"""About how many tokens are encoded at a time: what is made on the way then stays in memory that is used again."""
 
 
 def checked(document: Document, pipeline: Pipeline) -> Document:
@@ -402,11 +404,17 @@ class Preparation:
         return TokenBatch(offsets, tokens.ids[wanted], rows)
 
     def _vectors(self, batch: TokenBatch) -> Iterator[tuple[int, Floats]]:
-        for first, last in scoring.blocks(batch.offsets, ENCODE_TOKENS):
-            begin, end = int(batch.offsets[first]), int(batch.offsets[last])
-            rows = None if batch.rows is None else batch.rows[begin:end]
-            block = TokenBatch(batch.offsets[first : last + 1] - begin, batch.ids[begin:end], rows)
-            yield last - first, positioned(self._pipeline, self._table, block)
+        """Yield the vectors of a batch, array by array, each with how many passages it is of."""
+        offsets = batch.offsets
+        for first, last in scoring.blocks(offsets, ENCODE_TOKENS):
+            base = int(offsets[first])
+            vectors = np.empty((int(offsets[last]) - base, self._pipeline.dim), np.float32)
+            for some, after in scoring.blocks(offsets[first : last + 1], PART_TOKENS):
+                begin, end = int(offsets[first + some]), int(offsets[first + after])
+                rows = None if batch.rows is None else batch.rows[begin:end]
+                part = TokenBatch(offsets[first + some : first + after + 1] - begin, batch.ids[begin:end], rows)
+                vectors[begin - base : end - base] = positioned(self._pipeline, self._table, part)
+            yield last - first, vectors
 
 
 def _passages(text: str, passages: Sequence[tuple[str, int]], keys: Iterator[bytes | None]) -> list[PreparedPassage]:

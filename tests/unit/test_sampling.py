@@ -91,3 +91,14 @@ def test_the_sample_is_the_smallest_hashes_after_any_order_of_adds_and_deletes(
 def test_a_token_alone_has_the_hash_that_it_has_among_others() -> None:
     found = hashes([key(1), key(2)], np.array([0, 3, 5]))
     assert hashes_at([key(2), key(1)], np.array([1, 2])).tolist() == [found[4], found[2]]
+
+
+def test_of_a_large_batch_only_what_is_kept_is_written(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "FEWEST", 64)
+    monkeypatch.setattr(sampling, "MOST", 256)
+    add(db, 1, 200, 1)
+    add(db, 2, 5_000, 2)
+    expected = np.sort(hashes([key(1), key(2)], np.array([0, 200, 5_200])))
+    n_kept = db.execute("SELECT count(*) FROM background").fetchone()[0]
+    assert 128 <= n_kept <= 256
+    assert kept(db, n_kept) == expected[:n_kept].tolist()

@@ -80,6 +80,11 @@ class SampleWriter:
         all_hashes = hashes(keys, offsets)
         lengths = np.diff(offsets)
         kept = np.flatnonzero(all_hashes < self._limit())
+        if len(kept) > MOST:
+            # more than are kept in the end: what would be deleted again is not written
+            limit = int(np.partition(all_hashes[kept], 2 * FEWEST)[2 * FEWEST])
+            self._lower(limit)
+            kept = kept[all_hashes[kept] < limit]
         number_of = np.repeat(np.arange(first, first + len(keys)), lengths)
         positions = kept - np.repeat(offsets[:-1], lengths)[kept]
         self._db.conn.executemany(
@@ -94,8 +99,7 @@ class SampleWriter:
             (limit,) = self._db.execute(
                 "SELECT hash FROM background ORDER BY hash LIMIT 1 OFFSET ?", [2 * FEWEST]
             ).fetchone()
-            self._db.execute("DELETE FROM background WHERE hash >= ?", [limit])
-            self._set_limit(limit)
+            self._lower(limit)
         elif n_kept < FEWEST and self._limit() < LIMIT:
             self._fill()
 
@@ -106,6 +110,10 @@ class SampleWriter:
         rows = self._db.execute("SELECT embedded_no, key, n_tokens FROM embedded ORDER BY embedded_no").fetchall()
         for number, key, length in rows:
             self.add(number, [key], np.array([0, length], np.int64))
+
+    def _lower(self, limit: int) -> None:
+        self._db.execute("DELETE FROM background WHERE hash >= ?", [limit])
+        self._set_limit(limit)
 
     def _limit(self) -> int:
         row = self._db.execute("SELECT value FROM counters WHERE name = 'background_limit'").fetchone()
