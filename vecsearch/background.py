@@ -25,7 +25,7 @@ __all__ = ["Background"]
 ENOUGH_TOKENS = 20_000
 """From so many tokens on, an index needs no others for its background."""
 REENCODED = 1_024
-"""Tokens of the sample that are encoded again where another order is asked for."""
+"""Tokens of the sample where they are encoded again: for another order, or where the index has codes only."""
 REACH = 32
 """Neighbours to each side that are encoded with such a token: at decay .75 those beyond weigh less than 1e-4."""
 
@@ -83,7 +83,8 @@ class Background:
         n_tokens = int(snapshot.embedded_lengths().sum())
         share = min(1.0, n_tokens / ENOUGH_TOKENS)
         reference = self._reference(encoder, name) if share < 1 else np.zeros((0, self._pipeline.dim), np.float32)
-        n_own = min(n_tokens, FEWEST if encoder is None else REENCODED)
+        are_stored = encoder is None and snapshot.depth() is None
+        n_own = min(n_tokens, FEWEST if are_stored else REENCODED)
         if len(reference):
             # own tokens and others in the proportion share : 1 − share
             n_own = min(n_own, max(1, round(len(reference) * share / (1 - share))))

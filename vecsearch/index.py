@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -216,12 +217,53 @@ class Index:
         return self._store.remove_files(root, paths)
 
     def flush(self) -> None:
-        """Bring what was added into the form that is searched fastest. ``add`` alone is durable and searchable."""
+        """Bring what was added into the form that is searched fastest. ``add`` alone is durable and searchable.
+
+        Where the index has become approximate by it, or has doubled since, how deep it is searched is measured anew.
+        """
         self._store.flush()
+        self._tune_if_grown()
+
+    def _tune_if_grown(self) -> None:
+        with self._store.snapshot() as snapshot:
+            depth = snapshot.depth()
+            is_known = depth is None or snapshot.n_tokens < 2 * depth.n_tokens
+        if not is_known:
+            self.tune()
+
+    def tune(self, recall: float | None = None, *, n_queries: int | None = None) -> dict[str, Any] | None:
+        """Measure how deep an approximate index must be searched to find what exact search finds, and search it so.
+
+        Queries are made of the index's own passages; exact search tells their best ten. Takes seconds a million words.
+
+        Args:
+            recall: share of these ten that candidates are to hold, on average; by default what was asked for before,
+                at first .98.
+            n_queries: more are more precise and take longer; by default 16 to 64, fewer for larger indexes.
+
+        Returns:
+            What ``info()`` says of it; None where the index is exact, and there is nothing to tune.
+
+        Raises:
+            UsageError: an argument is not what it must be.
+        """
+        from vecsearch.tuning import checked_target, tuned
+
+        checked_target(recall, n_queries)
+        with self._store.snapshot() as snapshot:
+            if snapshot.depth() is None:
+                return None
+            depth = tuned(self.pipeline, self._searcher, snapshot, recall, n_queries)
+        self._store.set_depth(depth)
+        return asdict(depth)
 
     def compact(self) -> None:
-        """Write all segments anew from the documents' tokens: drops what deletes left, mends damaged segments."""
+        """Write all segments anew from the documents' tokens: drops what deletes left, mends damaged segments.
+
+        How deep an approximate index is searched is measured anew.
+        """
         self._store.compact()
+        self.tune()
 
     # reading
 
@@ -242,6 +284,7 @@ class Index:
         offset: int = 0,
         explain: bool = False,
         matches: bool = True,
+        exact: bool = False,
         vectors: Floats | None = None,
         token_ids: Ids | None = None,
         timeout: float | None = None,
@@ -268,11 +311,14 @@ class Index:
             matches: whether hits carry ``matches``; without them many hits are written several times as fast.
             vectors: float32 ``(n_tokens, dim)``, the query for an index of given vectors.
             token_ids: int ``(n_tokens,)`` of those vectors, to weigh rare ones more; −1 where there is none.
+            exact: compare every passage, even where the index is so large that only the best candidates by their
+                codes are. Of a million words that takes seconds.
             timeout: seconds; looked at between the stages of the search.
 
         Returns:
-            Hits by score, best first; equal scores by ``doc_id``, then by place in the document. Scores are exact. A
-            hybrid search ranks a pool of the best 1,000 of each signal.
+            Hits by score, best first; equal scores by ``doc_id``, then by place in the document. Vector scores are
+            exact. A hybrid search ranks a pool of the best 1,000 of each signal. Of a large index only candidates are
+            scored: ``info()`` says how many of the best they were measured to hold.
 
         Raises:
             UsageError: an argument is not what it must be; a page that the pool cannot fill.
@@ -296,6 +342,7 @@ class Index:
             explain=explain,
             matches=matches,
             timeout=timeout,
+            exact=exact,
         )
         wanted, parsed = self._query(query, vectors, token_ids, syntax)
         if wanted.text is None and request.mode != "vector":
@@ -320,14 +367,15 @@ class Index:
         offset: int = 0,
         explain: bool = False,
         matches: bool = True,
+        exact: bool = False,
         timeout: float | None = None,
     ) -> list[list[Hit]]:
         """Return the hits of several queries, in their order: what ``search`` gives for each, faster than one by one.
 
         Args:
             queries: texts.
-            k, mode, scorer, order, where, by, syntax, fusion, weights, min_score, offset, explain, matches: as for
-                ``search``.
+            k, mode, scorer, order, where, by, syntax, fusion, weights, min_score, offset, explain, matches, exact: as
+                for ``search``.
             timeout: seconds for all queries together.
 
         Raises:
@@ -349,6 +397,7 @@ class Index:
             explain=explain,
             matches=matches,
             timeout=timeout,
+            exact=exact,
         )
         found: list[list[Hit]] = []
         wanted = iter(enumerate(queries, 1))
@@ -374,6 +423,7 @@ class Index:
         min_score: float | None = None,
         offset: int = 0,
         explain: bool = False,
+        exact: bool = False,
         timeout: float | None = None,
     ) -> list[Hit]:
         """Return the documents that are most like one of the index, that one left out.
@@ -382,8 +432,8 @@ class Index:
 
         Args:
             doc_id: of the document.
-            k, mode, scorer, order, where, by, min_score, offset, explain, timeout: as for ``search``; an index of
-                given vectors is searched by vectors alone.
+            k, mode, scorer, order, where, by, min_score, offset, explain, exact, timeout: as for ``search``; an index
+                of given vectors is searched by vectors alone.
 
         Raises:
             UsageError: there is no such document.
@@ -405,6 +455,7 @@ class Index:
             explain=explain,
             matches=True,
             timeout=timeout,
+            exact=exact,
         )
         with self._store.snapshot() as snapshot:
             return self._searcher.like(snapshot, doc_id, request)
@@ -490,15 +541,16 @@ class Index:
 
     def info(self) -> dict[str, Any]:
         """Return what the index is made of, JSON-ready."""
+        facts = self._store.info()
         return {
             "path": str(self.path),
             "vecsearch": __version__,
             "pipeline": self.pipeline.identity,
-            "search": "exact" if self._store.capabilities.exact else "approximate",
+            "search": "exact" if facts.get("approximate") is None else "approximate",
             "scorer": self.pipeline.scorer,
             "capabilities": self._store.capabilities.to_dict(),
             "indexed_metadata": sorted(self._store.indexed_metadata()),
-            **self._store.info(),
+            **facts,
         }
 
     def verify(self) -> list[str]:

@@ -2,13 +2,15 @@
 
 1. Each signal's scores: vectors (approximate, of everything) and keywords (of what holds one).
 2. The pool: in hybrid search the best candidates of each signal; a fixed number, whatever page is asked for.
-3. Where another word order is wanted, the pool's vectors are compared anew.
+3. Where another word order is wanted, the pool's vectors are compared anew. Where the store is approximate, those of
+   the best of the pool are.
 4. Fusion, and exact scores of all that could be on the page.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +28,8 @@ from vecsearch.units import Units, largest
 from vecsearch.vector_signal import VectorSignal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
     from vecsearch.phrase_search import FoundPhrases
@@ -41,6 +45,8 @@ REORDERED = 2 * POOL
 """As many candidates are compared anew where another order is wanted, more where more hits are."""
 HITS_AT_ONCE = 50
 NO_WEIGHT = "no token of the query has a weight: the embedding model knows none of its words; use other words"
+ROWS_OF_UNIT = 4
+"""Of so many passages of a document, the best by approximate scores, an approximate search looks for the best."""
 _SMALLEST_SPREAD = 4  # times the bound of their rounding: vector scores that spread less are made exact
 
 
@@ -54,6 +60,7 @@ class _Candidates:
         rows: rows of the table that may be a unit's best by vectors, ascending.
         row_scores: float64 ``(n_rows,)``, their vector scores.
         slack: by how much vector scores may be off.
+        is_scored: bool ``(n_units,)``, whose vector score is: only these can be hits. None for all of them.
     """
 
     units: Numbers
@@ -61,6 +68,7 @@ class _Candidates:
     rows: Numbers
     row_scores: Doubles
     slack: float
+    is_scored: Mask | None = None
 
 
 @dataclass
@@ -93,6 +101,15 @@ class Search:
     request: Request
     keyword: KeywordSignal | None = None
 
+    @cached_property
+    def allowed(self) -> Numbers | None:
+        """The embedded passages that may be found, ascending; None for all."""
+        return None if self.is_allowed.all() else np.unique(self.table.embedded[self.is_allowed])
+
+    def scan(self) -> Scan | None:
+        """Return what the store proposes by vectors; None where only keywords count."""
+        return None if self.vector is None else self.vector.scan(self.allowed, exact=self.request.exact)
+
     def hits(self, scan: Scan | None) -> list[Hit]:
         """Return the page of hits that was asked for."""
         self.request.check_time("passages were scored")
@@ -103,10 +120,19 @@ class Search:
             if self.vector is None and self.request.mode == "hybrid" and not self.keyword.is_known:
                 raise QueryError(NO_WEIGHT)
         candidates = self._candidates(scan)
+        if scan is not None and scan.depth and self._may_lack(candidates):
+            # there are more hits than an approximate index proposes
+            assert self.vector is not None
+            scan = self.vector.scan(self.allowed, exact=True)
+            candidates = self._candidates(scan)
         self.request.check_time("candidates were found")
+        depth = 0 if scan is None else self._stepped(scan.depth)
         if self.reordered is not None:
-            candidates = self._compared_anew(candidates)
+            candidates = self._compared_anew(self._best(candidates, 2 * depth) if depth else candidates)
             self.request.check_time("candidates were compared anew")
+        elif depth:
+            candidates = self._scored(candidates, depth)
+            self.request.check_time("candidates were scored")
         candidates = self._told_apart(candidates)
         ranked = self._ranked(candidates)
         self.request.check_time("candidates were ranked")
@@ -158,8 +184,35 @@ class Search:
             found["phrase"] = units.best(allowed, strengths, 0.0)[members]
         is_member = np.zeros(units.n_units, bool)
         is_member[members] = True
+        if scan is not None and scan.unfound is not None:
+            rows, row_scores = self._completed(units.rows(members, self.is_allowed), rows, row_scores, scan.unfound)
+            found["vector"] = units.best(rows, row_scores, -np.inf)[members]
         kept = is_member[units.of_row[rows]]
         return _Candidates(members, found, rows[kept], row_scores[kept], slack)
+
+    def _completed(
+        self, wanted: Numbers, rows: Numbers, scores: Doubles, unfound: Callable[[Numbers], Doubles]
+    ) -> tuple[Numbers, Doubles]:
+        """Return rows and their scores, what the scan does not name taken for what such passages are worth."""
+        at = np.searchsorted(rows, wanted)
+        at[at == len(rows)] = 0
+        is_named = rows[at] == wanted if len(rows) else np.zeros(len(wanted), bool)
+        completed = np.empty(len(wanted), np.float64)
+        completed[is_named] = scores[at[is_named]]
+        completed[~is_named] = unfound(self.snapshot.embedded_lengths(self.table.embedded[wanted[~is_named]]))
+        return wanted, completed
+
+    def _may_lack(self, candidates: _Candidates) -> bool:
+        n_wanted = self.request.n_wanted
+        if len(candidates.units) >= n_wanted:
+            return False
+        return len(candidates.units) < min(n_wanted, len(np.unique(self.units.of_row[self.is_allowed])))
+
+    def _stepped(self, depth: int) -> int:
+        """Return a depth that is twice the hits at least, in steps, so that neighbouring pages have the same one."""
+        while depth and depth < 2 * self.request.n_wanted:
+            depth *= 2
+        return depth
 
     def _scanned(self, scan: Scan) -> tuple[Numbers, Doubles, float]:
         """Return the allowed rows that the scan names, ascending, with their scores and the slack."""
@@ -176,6 +229,44 @@ class Search:
             return max(encoder.depth, self.request.n_wanted)
         return max(least, 2 * self.request.n_wanted)
 
+    def _scored(self, candidates: _Candidates, depth: int) -> _Candidates:
+        """Score the best candidates by their vectors; what the others are worth stays a guess."""
+        assert self.vector is not None
+        best = self._best(candidates, depth)
+        order = np.lexsort((best.rows, -best.row_scores, self.units.of_row[best.rows]))
+        of_row = self.units.of_row[best.rows[order]]
+        begins = np.searchsorted(of_row, of_row)
+        rows = np.sort(best.rows[order[np.arange(len(order)) - begins < ROWS_OF_UNIT]])
+        embedded, places = np.unique(self.table.embedded[rows], return_inverse=True)
+        scores, slack = self.vector.approximate(embedded)
+        row_scores = scores[places]
+        is_scored = np.isin(candidates.units, best.units, assume_unique=True)
+        vector = candidates.signals["vector"].copy()
+        vector[is_scored] = self.units.best(rows, row_scores, -np.inf)[best.units]
+        return replace(
+            candidates,
+            signals={**candidates.signals, "vector": vector},
+            rows=rows,
+            row_scores=row_scores,
+            slack=slack,
+            is_scored=is_scored,
+        )
+
+    def _best(self, candidates: _Candidates, n: int) -> _Candidates:
+        """Return the best candidates by the fused scores."""
+        chosen = np.zeros(len(candidates.units), bool)
+        chosen[largest(self._fused(candidates).scores, n)] = True
+        is_kept = np.zeros(self.units.n_units, bool)
+        is_kept[candidates.units[chosen]] = True
+        kept = is_kept[self.units.of_row[candidates.rows]]
+        return _Candidates(
+            candidates.units[chosen],
+            {name: values[chosen] for name, values in candidates.signals.items()},
+            candidates.rows[kept],
+            candidates.row_scores[kept],
+            candidates.slack,
+        )
+
     def _compared_anew(self, candidates: _Candidates) -> _Candidates:
         """Replace the vector scores of the candidates by those of the other order.
 
@@ -185,19 +276,7 @@ class Search:
         assert self.reordered is not None
         if self.request.order == "default" and len(candidates.signals) > 1:
             # aligning costs milliseconds a passage, so only the best by the fused scores are aligned
-            fused = self._fused(candidates).scores
-            chosen = np.zeros(len(candidates.units), bool)
-            chosen[largest(fused, self._depth(0))] = True
-            is_kept = np.zeros(self.units.n_units, bool)
-            is_kept[candidates.units[chosen]] = True
-            kept = is_kept[self.units.of_row[candidates.rows]]
-            candidates = _Candidates(
-                candidates.units[chosen],
-                {name: values[chosen] for name, values in candidates.signals.items()},
-                candidates.rows[kept],
-                candidates.row_scores[kept],
-                candidates.slack,
-            )
+            candidates = self._best(candidates, self._depth(0))
         _, best = self.units.best_rows(candidates.rows, candidates.row_scores)
         more = candidates.rows[largest(candidates.row_scores, self._depth(REORDERED))]
         rows = np.union1d(best, more)
@@ -211,6 +290,8 @@ class Search:
         """Make vector scores exact where they are so alike that fusion would divide by their rounding."""
         values = candidates.signals.get("vector")
         if values is None or "keyword" not in candidates.signals or not candidates.slack or not len(values):
+            return candidates
+        if candidates.is_scored is not None:
             return candidates
         if float(values.std()) > _SMALLEST_SPREAD * candidates.slack:
             return candidates
@@ -230,9 +311,9 @@ class Search:
         request, n = self.request, self.request.n_wanted
         fusion = self._fused(candidates)
         scores = fusion.scores
-        is_left = np.ones(len(scores), bool)
+        is_left = np.ones(len(scores), bool) if candidates.is_scored is None else candidates.is_scored
         if request.min_score is not None:
-            is_left = candidates.signals["vector"] >= request.min_score - candidates.slack
+            is_left = is_left & (candidates.signals["vector"] >= request.min_score - candidates.slack)
         slack = 2 * candidates.slack * fusion.slopes.get("vector", 0.0)
         finalists = np.flatnonzero(is_left)
         if request.min_score is not None and candidates.slack:

@@ -43,6 +43,7 @@ class Request:
     without: int | None = None
     """Number of a document that is left out: the one that others are to be like."""
     deadline: float | None = None
+    exact: bool = False
 
     @property
     def n_wanted(self) -> int:
@@ -70,6 +71,7 @@ def checked_request(
     weights: Mapping[str, float] | None,
     by: Grouping,
     where: Filter | str | None,
+    exact: bool = False,
     min_score: float | None,
     explain: bool,
     matches: bool,
@@ -126,6 +128,7 @@ def checked_request(
         explain=explain,
         matches=matches,
         deadline=None if timeout is None else time.monotonic() + timeout,
+        exact=exact,
     )
 
 

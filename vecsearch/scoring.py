@@ -75,11 +75,11 @@ def best(
     return scored
 
 
-def best_many(parts: Sequence[Part], queries: Sequence[WeighedQuery], scorer: Scorer) -> Iterator[Scored]:
+def best_many(parts: Iterable[Part], queries: Sequence[WeighedQuery], scorer: Scorer) -> Iterator[Scored]:
     """Yield ``best`` of several queries, in their order: vectors are read once for about ``TOGETHER`` query tokens.
 
     Args:
-        parts: as for ``best``; gone through several times.
+        parts: as for ``best``; may be gone through several times, so no iterator.
         queries: query, weights and statistics of each, as for ``best``.
         scorer: the formula.
     """

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from vecsearch.stores.protocol import PassageTable, Snapshot
-    from vecsearch.types import Hit
+    from vecsearch.types import Floats, Hit
 
     Mask = npt.NDArray[np.bool_]
 
@@ -58,7 +58,7 @@ class Searcher:
     def search(self, snapshot: Snapshot, query: Query, parsed: ParsedQuery | None, request: Request) -> list[Hit]:
         """Return the best passages or documents; see ``Index.search``."""
         search = self._begin(snapshot, query, parsed, request)
-        return search.hits(search.vector.scan() if search.vector is not None else None)
+        return search.hits(search.scan())
 
     def search_many(
         self, snapshot: Snapshot, queries: Sequence[tuple[Query, ParsedQuery | None]], request: Request, first: int = 1
@@ -77,14 +77,8 @@ class Searcher:
         for number, (query, parsed) in enumerate(queries, first):
             with numbered(number):
                 searches.append(self._begin(snapshot, query, parsed, request))
-        vectors = [search.vector for search in searches if search.vector is not None]
-        scans = iter(
-            snapshot.scan_many(
-                [(one.query, one.weights, one.statistics) for one in vectors], self._scorer(request.scorer)
-            )
-            if vectors
-            else ()
-        )
+        asked = [search.vector.asked(search.allowed) for search in searches if search.vector is not None]
+        scans = iter(snapshot.scan_many(asked, self.scorer(request.scorer), exact=request.exact) if asked else ())
         found = []
         for number, search in enumerate(searches, first):
             with numbered(number):
@@ -111,7 +105,7 @@ class Searcher:
             )
         if not used.any() and request.min_score is not None:
             raise QueryError(f"min_score is about vectors, and {NO_WEIGHT}")
-        scorer = self._scorer(request.scorer)
+        scorer = self.scorer(request.scorer)
         request.check_time("the query was embedded")
         is_allowed = self._allowed(snapshot, table, request)
         phrases = None
@@ -121,9 +115,7 @@ class Searcher:
             request.check_time("phrases were found")
         vector = reordered = None
         if request.mode != "keyword" and used.any():
-            chosen = np.ascontiguousarray(query.vectors[used])
-            statistics = self._background.statistics(snapshot, scorer, chosen)
-            vector = VectorSignal(snapshot, chosen, weights[used], scorer, statistics)
+            vector = self.vector(snapshot, query, weights, scorer)
             reordered = self._reordered(snapshot, query, used, vector, request)
         return Search(
             snapshot=snapshot,
@@ -139,7 +131,15 @@ class Searcher:
             request=request,
         )
 
-    def _scorer(self, scorer: str | Scorer | None) -> Scorer:
+    def vector(self, snapshot: Snapshot, query: Query, weights: Floats, scorer: Scorer) -> VectorSignal:
+        """Return the vector side of a query, of those of its tokens that weigh something."""
+        used = weights > 0
+        chosen = np.ascontiguousarray(query.vectors[used])
+        statistics = self._background.statistics(snapshot, scorer, chosen)
+        return VectorSignal(snapshot, chosen, weights[used], scorer, statistics)
+
+    def scorer(self, scorer: str | Scorer | None) -> Scorer:
+        """Return a scorer by name, or the one that suits the embedder."""
         if scorer is None:
             scorer = self._pipeline.scorer
         if not isinstance(scorer, str):

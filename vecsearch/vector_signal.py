@@ -15,6 +15,7 @@ import numpy as np
 from vecsearch import scoring
 from vecsearch.pipeline import Pipeline, RowTable, directions
 from vecsearch.protocols import CollectionStatistics, PositionalEncoder, Scorer
+from vecsearch.stores.protocol import ScanQuery
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -50,9 +51,13 @@ class VectorSignal:
         self.scorer = scorer
         self.statistics = statistics
 
-    def scan(self) -> Scan:
-        """Return approximate scores of the whole collection, or of what the store proposes."""
-        return self.snapshot.scan(self.query, self.weights, self.scorer, self.statistics)
+    def asked(self, allowed: Numbers | None) -> ScanQuery:
+        """Return what the store is asked for; ``allowed``: the embedded passages that may be found, None for all."""
+        return ScanQuery(self.query, self.weights, self.statistics, allowed)
+
+    def scan(self, allowed: Numbers | None, *, exact: bool) -> Scan:
+        """Return approximate scores of all that may be found, or of what the store proposes of it."""
+        return self.snapshot.scan(self.asked(allowed), self.scorer, exact=exact)
 
     def approximate(self, embedded: Numbers) -> tuple[Doubles, float]:
         """Return approximate scores of embedded passages, and by how much each may be off."""

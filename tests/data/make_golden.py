@@ -113,7 +113,7 @@ def make() -> None:
     """Write the golden indexes and what they answer."""
     folder = DATA / f"golden-{FORMAT_VERSION}"
     shutil.rmtree(folder, ignore_errors=True)
-    embedded.SEGMENT_TOKENS = 50
+    embedded.SEGMENT_TOKENS, embedded.FEWEST_TOKENS = 50, 60
     with (
         Index.create(folder / "notes", pipeline=pipeline()) as index,
         Index.create(folder / "vectors", pipeline=vectors_pipeline()) as vectors_index,

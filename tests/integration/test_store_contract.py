@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.checks import assert_search_is_right
+from tests.coded import search_codes
 from tests.oracle import Oracle
 from vecsearch import Document, GivenVectors, Index, Pipeline
 from vecsearch.errors import LoadError, UsageError
@@ -38,11 +39,14 @@ QUERIES = (
 )
 
 
-@pytest.fixture(params=["folder", "folder-of-segments", "memory"])
+@pytest.fixture(params=["folder", "folder-of-segments", "folder-of-codes", "memory"])
 def make(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     opened: list[Index] = []
     if request.param == "folder-of-segments":
         monkeypatch.setattr(embedded, "SEGMENT_TOKENS", 20)
+    if request.param == "folder-of-codes":
+        monkeypatch.setattr(embedded, "SEGMENT_TOKENS", 20)
+        search_codes(monkeypatch, fewest=40)
 
     def build(pipeline: Pipeline) -> Index:
         if request.param == "memory":

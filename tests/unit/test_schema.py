@@ -79,6 +79,7 @@ def test_tables_are_strict_and_refer_to_each_other(path: Path) -> None:
     ours = {name for name in tables if not name.startswith(("sqlite_", "_sqlite", "keywords"))}
     assert ours == {
         "background",
+        "codebooks",
         "counters",
         "documents",
         "embedded",
@@ -93,6 +94,7 @@ def test_tables_are_strict_and_refer_to_each_other(path: Path) -> None:
         "segments",
         "terms",
         "token_statistics",
+        "tuning",
         "words",
     }
     assert all(tables[name] for name in ours)

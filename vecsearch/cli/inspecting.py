@@ -12,7 +12,7 @@ from vecsearch.cli.options import index_option, json_option
 from vecsearch.cli.output import columns, in_color, one_line, write, write_json
 from vecsearch.cli.settings import Settings, pass_settings
 
-__all__ = ["info_command", "plugins_command"]
+__all__ = ["info_command", "plugins_command", "tune_command"]
 
 
 @click.command(
@@ -50,6 +50,47 @@ def _flat(facts: dict[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
             yield f"{before}{key}", f"{value:,}"
         else:
             yield f"{before}{key}", "-" if value is None or value == {} else str(value)
+
+
+@click.command(
+    "tune",
+    epilog="""Examples:
+
+\b
+  vecsearch tune -i notes
+  vecsearch tune --recall .99 -i notes""",
+)
+@index_option
+@click.option(
+    "--recall",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Share of the best ten by exact search to find.  [default: as before; at first .98]",
+)
+@click.option(
+    "--queries", type=click.IntRange(min=1), metavar="N", help="Queries to measure with.  [default: 16 to 64]"
+)
+@json_option("one object")
+@pass_settings
+def tune_command(
+    settings: Settings, name: str | None, recall: float | None, queries: int | None, is_json: bool
+) -> None:
+    """Measure and set how deep a large index is searched.
+
+    A large index finds candidates by codes of its vectors and scores the best of them exactly. This measures, on
+    queries made of its own passages, what share of the best ten by exact search the candidates hold, and sets the
+    cheapest depth that reaches the recall. Small indexes are searched exactly: for them there is nothing to do.
+    """
+    with open_index(settings, name, read_only=False) as index:
+        facts = index.tune(recall, n_queries=queries)
+    if is_json:
+        write_json({"search": "exact"} if facts is None else {"search": "approximate", **facts})
+    elif facts is None:
+        write("search is exact: there is nothing to tune\n")
+    else:
+        write("".join(line + "\n" for line in columns(list(_flat(facts)))))
+        (measured,) = facts["recall"].values()
+        if measured < facts["target"]:
+            click.echo(f"the recall of {facts['target']:g} was not reached; --exact finds everything", err=True)
 
 
 @click.command(

@@ -28,6 +28,7 @@ _MODULES = {
     "list": "documents",
     "delete": "documents",
     "info": "inspecting",
+    "tune": "inspecting",
     "plugins": "inspecting",
     "tokens": "tokens",
     "similar": "words",

@@ -62,6 +62,7 @@ def _ranking_options(command: Command) -> Command:
             metavar="SECONDS",
             help="Give up after so many seconds.  [default: never]",
         ),
+        click.option("--exact", is_flag=True, help="Compare every passage, even of a large index; this takes long."),
         click.option("--full", is_flag=True, help=f"Show whole passages, not the best {N_LINES} lines of each."),
     ]
     for option in reversed(options):

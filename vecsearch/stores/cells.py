@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Bytes = npt.NDArray[np.uint8]
     Numbers = npt.NDArray[np.int64]
 
-__all__ = ["Codebook", "Codes", "Probe", "best_per_passage"]
+__all__ = ["Codebook", "Codes", "Probe", "RareCells", "best_per_passage"]
 
 LIST_TOKENS = 1_000
 """A type with more tokens than this in the corpus has several cells."""
@@ -339,7 +339,8 @@ class Codebook:
     def _nearest(self, vectors: Floats, k: int) -> tuple[Floats, Numbers]:
         library = faiss()
         parameters = library.SearchParametersHNSW()
-        parameters.efSearch = max(2 * k, 64)
+        # a token is put into a near cell, which need not be the nearest; a query should look into the nearest ones
+        parameters.efSearch = 24 if k == 1 else max(2 * k, 64)
         found: tuple[Floats, Numbers] = self._graph.search(vectors, k, params=parameters)
         return found
 
@@ -495,6 +496,11 @@ class Codes:
         similarities[numbers < 0] = -np.inf
         return similarities, numbers
 
+    @property
+    def n_bytes(self) -> int:
+        """Length of what ``to_bytes`` returns and ``write`` writes."""
+        return len(self._content)
+
     def to_bytes(self) -> bytes:
         """Return all of it, without the codebook; ``from_buffer`` reads it back."""
         return self._content.tobytes()
@@ -509,7 +515,8 @@ class Codes:
 
         Args:
             codebook: the one they were made with.
-            buffer: kept as long as the codes live. Its checksum was verified by the caller.
+            buffer: kept as long as the codes live, best at an address that 8 divides. Its checksum was verified by the
+                caller.
 
         Raises:
             ValueError: it is anything else, or belongs to another codebook.

@@ -10,6 +10,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,16 +19,21 @@ import numpy as np
 from sqlite_utils import Database
 
 from vecsearch.errors import IndexClosedError, IndexDamagedError, IndexLockedError, IndexReadOnlyError
-from vecsearch.stores import metadata, reading, verification, writing
+from vecsearch.stores import manifest, metadata, reading, verification, writing
 from vecsearch.stores.analysis import Analyzer
-from vecsearch.stores.protocol import Batch, Capabilities, Encode, StoredDocument
-from vecsearch.stores.reading import EmbeddedSnapshot, counter, generation_of, segment_records
+from vecsearch.stores.coded import Coded
+from vecsearch.stores.coding import FEWEST_TOKENS, GROWN, Coder, load_codebook, load_codes
+from vecsearch.stores.files import SUFFIXES
+from vecsearch.stores.manifest import CodebookRecord, segment_records
+from vecsearch.stores.protocol import Batch, Capabilities, Depth, Encode, StoredDocument
+from vecsearch.stores.reading import EmbeddedSnapshot, counter, generation_of
 from vecsearch.stores.schema import DATABASE_NAME, chunks, connect, damaged_row, integers, marks, translated
 from vecsearch.stores.segments import SegmentRecord, load_segment, write_segment
 from vecsearch.stores.views import Part, View, fresh_part, segment_part
 from vecsearch.types import FileRecord
 
 if TYPE_CHECKING:
+    from vecsearch.stores.cells import Codebook, Codes
     from vecsearch.types import Floats, Ids
 
 __all__ = ["SEGMENT_TOKENS", "EmbeddedStore"]
@@ -62,6 +68,9 @@ class EmbeddedStore:
         self._guard = threading.Lock()
         self._views: dict[int, View] = {}
         self._mapped: dict[str, Floats] = {}
+        self._codes: dict[str, Codes] = {}
+        self._codebook: tuple[str, Codebook] | None = None
+        self._coder: Coder | None = None
         self._fresh: dict[int, Floats] = {}
         self._writing = threading.RLock()
         self._writer: writing.Writer | None = None
@@ -78,7 +87,8 @@ class EmbeddedStore:
     def snapshot(self, *, vectors: bool = True) -> Iterator[EmbeddedSnapshot]:
         with self._reading() as db:
             view = self._view(db) if vectors else None
-            yield EmbeddedSnapshot(db, view, self.folder, self._dim, self._analyzer if vectors else None)
+            analyzer = self._analyzer if vectors else None
+            yield EmbeddedSnapshot(db, view, self.folder, self._dim, self._encode, analyzer)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Database]:
@@ -134,6 +144,9 @@ class EmbeddedStore:
         records = dict(segment_records(db))
         parts: list[Part] = []
         mapped: dict[str, Floats] = {}
+        codebook = manifest.codebook_record(db)
+        codes: dict[str, Codes] = {}
+        is_coded = np.zeros(len(table), bool)
         for segment_no in np.unique(table[:, 2]).tolist():
             numbers, lengths, _, starts = table[table[:, 2] == segment_no].T
             if segment_no == -1:
@@ -142,6 +155,13 @@ class EmbeddedStore:
             if segment_no not in records:
                 raise damaged_row(self.folder, f"segment {segment_no}")
             record = records[segment_no]
+            if record.codebook_no is not None:
+                if codebook is None or codebook.number != record.codebook_no:
+                    raise damaged_row(self.folder, f"segment {segment_no}, or its codebook,")
+                loaded = self._codes.get(record.file)
+                codes[record.file] = loaded or load_codes(self.folder, record, self._loaded_codebook(codebook))
+                is_coded |= table[:, 2] == segment_no
+                continue
             vectors = self._mapped.get(record.file)
             if vectors is None:
                 vectors = load_segment(self.folder, record)
@@ -150,11 +170,22 @@ class EmbeddedStore:
                 parts.append(segment_part(vectors, numbers, starts, lengths))
             except ValueError as error:
                 raise damaged_row(self.folder, f"the table of what is in segment {record.file}") from error
-        self._mapped = mapped
+        self._mapped, self._codes = mapped, codes
         passages = reading.read_passages(db, self.folder)
         if not np.isin(passages.embedded, table[:, 0]).all():
             raise damaged_row(self.folder, "the table of passages, or of what is embedded,")
-        return View(generation, parts, passages)
+        coded = None
+        if codes and codebook is not None:
+            numbers, lengths = table[is_coded, 0], table[is_coded, 1]
+            order = np.argsort(numbers)
+            depth = manifest.read_depth(db, self.folder)
+            coded = Coded(self._loaded_codebook(codebook), list(codes.values()), numbers[order], lengths[order], depth)
+        return View(generation, parts, passages, coded)
+
+    def _loaded_codebook(self, record: CodebookRecord) -> Codebook:
+        if self._codebook is None or self._codebook[0] != record.stored.file:
+            self._codebook = (record.stored.file, load_codebook(self.folder, record))
+        return self._codebook[1]
 
     def _fresh_part(self, db: Database, numbers: np.ndarray) -> Part:
         # invariant: numbers of embedded passages are never reused, so what was encoded once stays right
@@ -229,6 +260,7 @@ class EmbeddedStore:
     def info(self) -> dict[str, Any]:
         with self._reading() as db:
             segments = [record for _, record in segment_records(db)]
+            codebook = manifest.codebook_record(db)
             database = sum(
                 path.stat().st_size
                 for suffix in ("", "-wal", "-shm")
@@ -242,7 +274,19 @@ class EmbeddedStore:
                 "n_words": db.execute("SELECT count(*) FROM words").fetchone()[0],
                 "n_segments": len(segments),
                 "n_fresh_tokens": fresh,
-                "bytes": {"database": database, "segments": sum(record.size for record in segments)},
+                "bytes": {
+                    "database": database,
+                    "segments": sum(record.stored.size for record in segments),
+                    "codebook": 0 if codebook is None else codebook.stored.size,
+                },
+                "approximate": None
+                if codebook is None
+                else {
+                    "n_cells": codebook.n_cells,
+                    "n_tokens_trained_for": codebook.n_tokens,
+                    "n_tokens_coded": sum(one.n_vectors for one in segments if one.codebook_no is not None),
+                    **asdict(manifest.read_depth(db, self.folder)),
+                },
             }
 
     def manifest(self) -> dict[str, str]:
@@ -268,19 +312,34 @@ class EmbeddedStore:
     def write(self, batch: Batch) -> int:
         with self._exclusive() as writer:
             is_large = batch.tokens.offsets[-1] >= SEGMENT_TOKENS
+            codebook = manifest.codebook_record(writer.db)
             segments = []
-            for n_passages, vectors in batch.vectors:
-                # a small batch is encoded too, so that a plugin's error stops it before it is stored
-                if is_large:
-                    segments.append((write_segment(self.folder, vectors, _sync_folder), n_passages))
+            if is_large and codebook is not None:
+                coder = self._coder_of(writer)
+                first = counter(writer.db, "next_embedded")
+                record = coder.write_batch(
+                    coder.codebook(codebook), codebook.number, first, batch.tokens, batch.vectors
+                )
+                segments.append((record, len(batch.keys)))
+            else:
+                for n_passages, vectors in batch.vectors:
+                    # a small batch is encoded too, so that a plugin's error stops it before it is stored
+                    if is_large:
+                        segments.append((write_segment(self.folder, vectors, _sync_folder), n_passages))
             n_deleted = writer.commit(batch, segments)
             if not is_large and writer.n_fresh_tokens() >= SEGMENT_TOKENS:
                 self._consolidate(writer)
+            if is_large or n_deleted:
+                self._tidy(writer)
             return n_deleted
 
     def index_metadata(self, keys: Sequence[str]) -> None:
         with self._exclusive() as writer:
             writer.index_metadata(keys)
+
+    def set_depth(self, depth: Depth) -> None:
+        with self._exclusive() as writer:
+            writer.write_depth(depth)
 
     def touch_files(self, records: Iterable[FileRecord]) -> None:
         with self._exclusive() as writer:
@@ -294,21 +353,64 @@ class EmbeddedStore:
         with self._exclusive() as writer:
             if writer.n_fresh_tokens() >= FLUSH_TOKENS:
                 self._consolidate(writer)
+            codebook = manifest.codebook_record(writer.db)
+            if codebook is not None and self._n_tokens(writer) >= GROWN * codebook.n_tokens:
+                self._rewrite(writer)
 
     def compact(self) -> None:
         with self._exclusive() as writer:
             # everything is encoded again from the tokens, so this also mends a missing or damaged segment
-            old = [record.file for _, record in segment_records(writer.db)]
-            numbers = [row[0] for row in writer.db.execute("SELECT embedded_no FROM embedded ORDER BY embedded_no")]
-            written = list(self._segments_of(writer, numbers))
-            writer.repoint(written, drop_others=True)
-            kept = {record.file for record, _, _ in written}
-            for file in old:
-                if file not in kept:
-                    (self.folder / file).unlink(missing_ok=True)
+            self._rewrite(writer)
+
+    def _rewrite(self, writer: writing.Writer) -> None:
+        """Write all segments anew: with codes where the index is large, with vectors where it is not."""
+        old = manifest.file_names(writer.db)
+        dropped = [number for number, _ in segment_records(writer.db)]
+        numbers = [row[0] for row in writer.db.execute("SELECT embedded_no FROM embedded ORDER BY embedded_no")]
+        n_tokens = self._n_tokens(writer)
+        if n_tokens >= FEWEST_TOKENS:
+            coder = self._coder_of(writer)
+            codebook, new = coder.train(n_tokens)
+            writer.repoint(list(coder.write(codebook, None, numbers)), dropped, codebook=new)
+        else:
+            writer.repoint(list(self._segments_of(writer, numbers)), dropped)
+        for file in old - manifest.file_names(writer.db):
+            (self.folder / file).unlink(missing_ok=True)
+
+    def _tidy(self, writer: writing.Writer) -> None:
+        """Go over to codes where the index has become large, and merge their segments where there are many."""
+        codebook = manifest.codebook_record(writer.db)
+        if codebook is None:
+            if self._n_tokens(writer) >= FEWEST_TOKENS:
+                self._rewrite(writer)
+            return
+        coder = self._coder_of(writer)
+        while merged := coder.mergeable(segment_records(writer.db)):
+            dropped = [number for number, _ in merged]
+            live = writer.numbers_in(dropped)
+            written = coder.merged(coder.codebook(codebook), codebook.number, [record for _, record in merged], live)
+            writer.repoint([written], dropped)
+            for _, record in merged:
+                (self.folder / record.file).unlink(missing_ok=True)
+
+    def _coder_of(self, writer: writing.Writer) -> Coder:
+        if self._coder is None:
+            self._coder = Coder(writer.db, self.folder, self._encode, self._dim, _sync_folder)
+        return self._coder
+
+    @staticmethod
+    def _n_tokens(writer: writing.Writer) -> int:
+        return int(writer.db.execute("SELECT coalesce(sum(n_tokens), 0) FROM embedded").fetchone()[0])
 
     def _consolidate(self, writer: writing.Writer) -> None:
-        writer.repoint(list(self._segments_of(writer, writer.fresh_numbers())), drop_others=False)
+        fresh = writer.fresh_numbers()
+        codebook = manifest.codebook_record(writer.db)
+        if codebook is None:
+            writer.repoint(list(self._segments_of(writer, fresh)))
+        else:
+            coder = self._coder_of(writer)
+            writer.repoint(list(coder.write(coder.codebook(codebook), codebook.number, fresh)))
+        self._tidy(writer)
 
     def _segments_of(
         self, writer: writing.Writer, numbers: list[int]
@@ -338,6 +440,7 @@ class EmbeddedStore:
                 self._lock = lock_folder(self.folder)
                 try:
                     self._writer = writing.Writer(connect(self.folder / DATABASE_NAME), self.folder, self._dim)
+                    self._writer.migrate()
                 except BaseException:
                     self._lock.release()
                     raise
@@ -352,9 +455,9 @@ class EmbeddedStore:
                 raise
 
     def _remove_strays(self, db: Database) -> None:
-        named = {record.file for _, record in segment_records(db)}
+        named = manifest.file_names(db)
         for path in self.folder.iterdir():
-            if path.suffix == ".tmp" or (path.suffix == ".segment" and path.name not in named):
+            if path.suffix == ".tmp" or (path.suffix in SUFFIXES and path.name not in named):
                 path.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -370,6 +473,8 @@ class EmbeddedStore:
                 self._idle.clear()
             self._views.clear()
             self._mapped.clear()
+            self._codes.clear()
+            self._codebook = self._coder = None
             self._fresh.clear()
             if self._lock is not None:
                 self._lock.release()

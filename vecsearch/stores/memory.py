@@ -19,21 +19,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vecsearch import scoring
-from vecsearch.errors import IndexClosedError
+from vecsearch.errors import IndexClosedError, UsageError
 from vecsearch.filters import Filter, field_types
 from vecsearch.metadata_keys import key_name, key_parts
-from vecsearch.protocols import CollectionStatistics, Scorer
+from vecsearch.protocols import Scorer
 from vecsearch.stores import sampling
 from vecsearch.stores.analysis import Analyzer, Keyword
 from vecsearch.stores.keywords import keyword_text
 from vecsearch.stores.protocol import (
     Batch,
     Capabilities,
+    Depth,
     Encode,
     PassagePlace,
     PassageTable,
     PreparedDocument,
     Scan,
+    ScanQuery,
     StoredDocument,
     StoredPassage,
     TokenBatch,
@@ -260,6 +262,9 @@ class MemoryStore:
     def indexed_metadata(self) -> frozenset[str]:
         return frozenset(self._indexed)
 
+    def set_depth(self, depth: Depth) -> None:  # noqa: ARG002
+        raise UsageError("this store is exact; there is no depth to set")
+
     def flush(self) -> None:
         """Do nothing: a write is searched as fast as it will ever be."""
         self._check_open()
@@ -313,14 +318,23 @@ class _MemorySnapshot:
     def entries(self, first: int) -> list[str]:
         return list(self._ids)[first:]
 
-    def scan(self, query: Floats, weights: Floats, scorer: Scorer, statistics: CollectionStatistics) -> Scan:
-        (found,) = self.scan_many([(query, weights, statistics)], scorer)
+    def depth(self) -> Depth | None:
+        return None
+
+    def scan(self, query: ScanQuery, scorer: Scorer, *, exact: bool = False, depth: Depth | None = None) -> Scan:
+        (found,) = self.scan_many([query], scorer, exact=exact, depth=depth)
         return found
 
     def scan_many(
-        self, queries: Sequence[tuple[Floats, Floats, CollectionStatistics]], scorer: Scorer
+        self,
+        queries: Sequence[ScanQuery],
+        scorer: Scorer,
+        *,
+        exact: bool = False,  # noqa: ARG002 - every scan is
+        depth: Depth | None = None,  # noqa: ARG002
     ) -> Iterator[Scan]:
-        for numbers, scores, slack in scoring.best_many([self._state.part], queries, scorer):
+        weighed = [(query.vectors, query.weights, query.statistics) for query in queries]
+        for numbers, scores, slack in scoring.best_many([self._state.part], weighed, scorer):
             order = np.argsort(numbers)
             yield Scan(numbers[order], scores[order], slack)
 
@@ -332,8 +346,9 @@ class _MemorySnapshot:
         rows = [self._state.sequences[number].vectors[position] for number, position in pairs]
         return np.array(rows, np.float32).reshape(-1, self._state.dim)
 
-    def embedded_lengths(self) -> Numbers:
-        return np.array([len(sequence.ids) for sequence in self._state.sequences.values()], np.int64)
+    def embedded_lengths(self, embedded: Numbers | None = None) -> Numbers:
+        wanted = self._state.sequences if embedded is None else embedded.tolist()
+        return np.array([len(self._state.sequences[number].ids) for number in wanted], np.int64)
 
     def tokens(self, embedded: Numbers) -> TokenBatch:
         return _batch([self._state.sequences[number] for number in embedded.tolist()])

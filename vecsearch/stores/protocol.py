@@ -31,12 +31,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Batch",
     "Capabilities",
+    "Depth",
     "Encode",
     "PassagePlace",
     "PassageTable",
     "PreparedDocument",
     "PreparedPassage",
     "Scan",
+    "ScanQuery",
     "Snapshot",
     "Store",
     "StoredDocument",
@@ -175,18 +177,65 @@ class PassageTable:
 
 
 @dataclass(frozen=True)
+class Depth:
+    """How deep codes are searched, and what recall that was measured to give.
+
+    Attributes:
+        n_nearest: best tokens that are looked at for each token of a query.
+        n_probe: cells that are looked through for each.
+        n_rescored: best passages whose vectors are compared exactly.
+        target: recall@10 against exact search that was asked for.
+        recall: what was measured, by scorer; empty before anything was.
+        n_queries: of that measurement.
+        n_tokens: that the index had then.
+    """
+
+    n_nearest: int = 4_000
+    n_probe: int = 32
+    n_rescored: int = 50
+    target: float = 0.98
+    recall: Mapping[str, float] = field(default_factory=dict)
+    n_queries: int = 0
+    n_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class ScanQuery:
+    """What a store is asked for candidates of.
+
+    Attributes:
+        vectors: float32 ``(n_query, dim)``, position-aware.
+        weights: float32 ``(n_query,)`` > 0.
+        statistics: what the scorer may know of the collection.
+        allowed: int64, the embedded passages that are wanted, ascending; None for all.
+    """
+
+    vectors: Floats
+    weights: Floats
+    statistics: CollectionStatistics
+    allowed: Numbers | None = None
+
+
+@dataclass(frozen=True)
 class Scan:
     """Embedded passages that may be the best, with approximate scores.
 
     Attributes:
         embedded: int64 ``(n,)``, numbers of embedded passages, ascending.
-        scores: float64 ``(n,)``, by the scorer's formula, each off by at most ``slack``.
-        slack: ≥ 0.
+        scores: float64 ``(n,)``, by the scorer's formula.
+        slack: ≥ 0. In a complete scan each score is off by at most so much.
+        depth: 0 for a complete scan, which names every passage that is allowed. Else the scan names the passages that
+            an approximate index proposes, with scores that may be off by any amount, and so many of the best are to be
+            scored anew.
+        unfound: of an incomplete scan, what passages that it does not name are worth at most about, by their lengths
+            int64 ``(n,)``.
     """
 
     embedded: Numbers
     scores: npt.NDArray[np.float64]
     slack: float
+    depth: int = 0
+    unfound: Callable[[Numbers], npt.NDArray[np.float64]] | None = None
 
 
 @dataclass(frozen=True)
@@ -237,21 +286,25 @@ class Snapshot(Protocol):
         """Return the words of the open vocabulary by id, from an id on."""
         ...
 
-    def scan(self, query: Floats, weights: Floats, scorer: Scorer, statistics: CollectionStatistics) -> Scan:
-        """Return embedded passages with approximate scores; all of them, in a store that is exact.
+    def depth(self) -> Depth | None:
+        """Return how deep an approximate index is searched; None where every scan is complete."""
+        ...
+
+    def scan(self, query: ScanQuery, scorer: Scorer, *, exact: bool = False, depth: Depth | None = None) -> Scan:
+        """Return embedded passages with approximate scores.
 
         Args:
-            query: float32 ``(n_query, dim)``, position-aware.
-            weights: float32 ``(n_query,)`` > 0.
+            query: what is asked.
             scorer: whose ``reduce``, ``transform`` and ``combine`` score them.
-            statistics: what the scorer may know of the collection.
+            exact: whether every allowed passage is wanted, however long it takes.
+            depth: how deep to look, if not as the index is set to.
         """
         ...
 
     def scan_many(
-        self, queries: Sequence[tuple[Floats, Floats, CollectionStatistics]], scorer: Scorer
+        self, queries: Sequence[ScanQuery], scorer: Scorer, *, exact: bool = False, depth: Depth | None = None
     ) -> Iterator[Scan]:
-        """Yield ``scan`` of several queries (vectors, weights, statistics), in their order, faster than one by one."""
+        """Yield ``scan`` of several queries, in their order, faster than one by one."""
         ...
 
     def vectors(self, embedded: Numbers) -> tuple[Floats, Offsets]:
@@ -262,8 +315,8 @@ class Snapshot(Protocol):
         """Return the position-aware vectors of single tokens: float32 ``(n, dim)``."""
         ...
 
-    def embedded_lengths(self) -> Numbers:
-        """Return the number of tokens of every embedded passage, in no order."""
+    def embedded_lengths(self, embedded: Numbers | None = None) -> Numbers:
+        """Return the number of tokens of some embedded passages, in the order asked; of all, in no order, if None."""
         ...
 
     def tokens(self, embedded: Numbers) -> TokenBatch:
@@ -406,6 +459,10 @@ class Store(Protocol):
 
     def indexed_metadata(self) -> frozenset[str]:
         """Return the metadata keys whose values are indexed."""
+        ...
+
+    def set_depth(self, depth: Depth) -> None:
+        """Search an approximate index so deep from now on."""
         ...
 
     def flush(self) -> None:

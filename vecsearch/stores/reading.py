@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,22 @@ import numpy as np
 from sqlite_utils import Database
 
 from vecsearch import scoring
-from vecsearch.protocols import CollectionStatistics, Scorer
+from vecsearch.protocols import Scorer
 from vecsearch.stores import conditions, keywords, metadata
 from vecsearch.stores.analysis import Analyzer, Keyword
-from vecsearch.stores.protocol import PassagePlace, PassageTable, Scan, StoredDocument, StoredPassage, TokenBatch
+from vecsearch.stores.protocol import (
+    Depth,
+    Encode,
+    PassagePlace,
+    PassageTable,
+    Scan,
+    ScanQuery,
+    StoredDocument,
+    StoredPassage,
+    TokenBatch,
+)
 from vecsearch.stores.sampling import KEY_BYTES, hashes_at
 from vecsearch.stores.schema import checksum, chunks, damaged_row, integers, marks
-from vecsearch.stores.segments import SegmentRecord
 from vecsearch.stores.views import View
 from vecsearch.types import DocumentSummary
 
@@ -34,8 +44,14 @@ __all__ = [
     "read_passages",
     "read_tokens",
     "read_words",
-    "segment_records",
 ]
+
+DIRECT_TOKENS = 50_000
+"""Where a filter leaves no more tokens than these, all of them are compared instead of looking for candidates."""
+KEPT_TOKENS = 50_000
+"""Of so many tokens of coded passages the vectors are kept as long as a snapshot is open."""
+ENCODED_AT_ONCE = 512
+"""Passages whose vectors are made at a time where all are compared."""
 
 _FILE_COLUMNS = "files.root, files.path"
 _PASSAGE_COLUMNS = "passages.doc_no, ordinal, start, line, embedded_no, n_terms, text, passages.checksum"
@@ -52,16 +68,6 @@ def counter(db: Database, name: str) -> int:
 def generation_of(db: Database) -> int:
     """Return the number of the last commit that the connection sees."""
     return counter(db, "generation")
-
-
-def segment_records(db: Database) -> list[tuple[int, SegmentRecord]]:
-    """Return all segments that the manifest names, with their numbers."""
-    return [
-        (row[0], SegmentRecord(*row[1:]))
-        for row in db.execute(
-            "SELECT segment_no, file, sha256, size, n_vectors, dim, crcs FROM segments ORDER BY segment_no"
-        )
-    ]
 
 
 def read_words(
@@ -157,6 +163,21 @@ def read_records(db: Database, doc_ids: Sequence[str], folder: Path) -> dict[str
     return found
 
 
+class _Parts:
+    """All vectors of a commit, those of coded passages made when they are looked at. May be gone through again."""
+
+    def __init__(self, snapshot: EmbeddedSnapshot, coded: Numbers) -> None:
+        self._snapshot = snapshot
+        self._coded = coded
+
+    def __iter__(self) -> Iterator[tuple[Floats, Offsets, Numbers]]:
+        for part in self._snapshot.view.parts:
+            yield part.vectors, part.offsets, part.numbers
+        for begin in range(0, len(self._coded), ENCODED_AT_ONCE):
+            some = self._coded[begin : begin + ENCODED_AT_ONCE]
+            yield (*self._snapshot.vectors(some), some)
+
+
 class EmbeddedSnapshot:
     """One commit, read through one connection inside one transaction.
 
@@ -165,13 +186,23 @@ class EmbeddedSnapshot:
         view: vectors of the same commit; None where only documents are read.
         folder: of the index, for messages.
         dim: length of a vector.
+        encode: makes the vectors of passages that have codes only; None where only documents are read.
         analyzer: cuts queries into keywords; None where none is asked.
     """
 
     def __init__(
-        self, db: Database, view: View | None, folder: Path, dim: int, analyzer: Analyzer | None = None
+        self,
+        db: Database,
+        view: View | None,
+        folder: Path,
+        dim: int,
+        encode: Encode | None = None,
+        analyzer: Analyzer | None = None,
     ) -> None:
         self._db = db
+        self._given_encode = encode
+        self._made: dict[int, Floats] = {}
+        self._n_made = 0
         self._given_analyzer = analyzer
         self._given_view = view
         self._folder = folder
@@ -181,9 +212,18 @@ class EmbeddedSnapshot:
         self.n_tokens = counter(db, "n_tokens")
 
     @property
+    def view(self) -> View:
+        """What is in memory of this commit."""
+        return self._view
+
+    @property
     def _view(self) -> View:
         assert self._given_view is not None, "the snapshot was opened without vectors"
         return self._given_view
+
+    def _encode(self, tokens: TokenBatch) -> Floats:
+        assert self._given_encode is not None, "the snapshot was opened for documents only"
+        return self._given_encode(tokens)
 
     @property
     def _analyzer(self) -> Analyzer:
@@ -220,26 +260,84 @@ class EmbeddedSnapshot:
         # invariant: ids are given in turn and words are never deleted
         return [word for _, word in read_words(self._db, self._folder, first=first)]
 
-    def scan(self, query: Floats, weights: Floats, scorer: Scorer, statistics: CollectionStatistics) -> Scan:
-        (found,) = self.scan_many([(query, weights, statistics)], scorer)
+    def depth(self) -> Depth | None:
+        return None if self._view.coded is None else self._view.coded.depth
+
+    def scan(self, query: ScanQuery, scorer: Scorer, *, exact: bool = False, depth: Depth | None = None) -> Scan:
+        (found,) = self.scan_many([query], scorer, exact=exact, depth=depth)
         return found
 
     def scan_many(
-        self, queries: Sequence[tuple[Floats, Floats, CollectionStatistics]], scorer: Scorer
+        self, queries: Sequence[ScanQuery], scorer: Scorer, *, exact: bool = False, depth: Depth | None = None
     ) -> Iterator[Scan]:
-        parts = [(part.vectors, part.offsets, part.numbers) for part in self._view.parts]
-        for numbers, scores, slack in scoring.best_many(parts, queries, scorer):
+        coded = self._view.coded
+        weighed = [(query.vectors, query.weights, query.statistics) for query in queries]
+        if coded is None or exact:
+            parts = _Parts(self, np.zeros(0, np.int64) if coded is None else coded.numbers)
+            for numbers, scores, slack in scoring.best_many(parts, weighed, scorer):
+                order = np.argsort(numbers)
+                yield Scan(numbers[order], scores[order], slack)
+            return
+        stored = scoring.best_many(_Parts(self, np.zeros(0, np.int64)), weighed, scorer)
+        for query, (numbers, scores, slack) in zip(queries, stored, strict=True):
+            if query.allowed is not None and self.embedded_lengths(query.allowed).sum() <= DIRECT_TOKENS:
+                yield self._direct(query, query.allowed, scorer)
+                continue
+            found = coded.candidates(query, scorer, depth)
+            numbers, scores = np.concatenate([numbers, found.embedded]), np.concatenate([scores, found.scores])
             order = np.argsort(numbers)
-            yield Scan(numbers[order], scores[order], slack)
+            yield replace(found, embedded=numbers[order], scores=scores[order], slack=slack)
+
+    def _direct(self, query: ScanQuery, wanted: Numbers, scorer: Scorer) -> Scan:
+        """Score a few passages without looking for candidates."""
+        parts = [(*self.vectors(wanted), wanted)] if len(wanted) else []
+        return Scan(*scoring.best(parts, query.vectors, query.weights, scorer, query.statistics))
 
     def vectors(self, embedded: Numbers) -> tuple[Floats, Offsets]:
-        return self._view.take(embedded)
+        are_coded = self._view.are_coded(embedded)
+        if not are_coded.any():
+            return self._view.take(embedded)
+        offsets = np.zeros(len(embedded) + 1, np.int64)
+        np.cumsum(self._view.lengths_of(embedded), out=offsets[1:])
+        made = self._made_of(embedded[are_coded])
+        stored, bounds = self._view.take(embedded[~are_coded])
+        of_stored = iter(np.split(stored, bounds[1:-1]) if len(bounds) > 1 else [])
+        pieces = [
+            made[number] if is_coded else next(of_stored)
+            for number, is_coded in zip(embedded.tolist(), are_coded.tolist(), strict=True)
+        ]
+        return np.concatenate(pieces), offsets
+
+    def _made_of(self, coded: Numbers) -> dict[int, Floats]:
+        """Return the vectors of coded passages by number."""
+        # subtle: an encoder rounds differently in another company of passages, so what was made for this search is
+        # kept: then what is scored and what is explained are the same to the last bit
+        new = [number for number in dict.fromkeys(coded.tolist()) if number not in self._made]
+        if new:
+            tokens = read_tokens(self._db, new, self._dim, self._folder)
+            made = zip(new, np.split(self._encode(tokens), tokens.offsets[1:-1]), strict=True)
+            if self._n_made + int(tokens.offsets[-1]) > KEPT_TOKENS:
+                return {
+                    **{number: self._made[number] for number in coded.tolist() if number in self._made},
+                    **dict(made),
+                }
+            self._made.update(made)
+            self._n_made += int(tokens.offsets[-1])
+        return self._made
 
     def vectors_at(self, embedded: Numbers, positions: Numbers) -> Floats:
-        return self._view.take_at(embedded, positions, self._dim)
+        are_coded = self._view.are_coded(embedded)
+        if not are_coded.any():
+            return self._view.take_at(embedded, positions, self._dim)
+        found = np.empty((len(embedded), self._dim), np.float32)
+        found[~are_coded] = self._view.take_at(embedded[~are_coded], positions[~are_coded], self._dim)
+        numbers, places = np.unique(embedded[are_coded], return_inverse=True)
+        vectors, offsets = self.vectors(numbers)
+        found[are_coded] = vectors[offsets[places] + positions[are_coded]]
+        return found
 
-    def embedded_lengths(self) -> Numbers:
-        return self._view.lengths
+    def embedded_lengths(self, embedded: Numbers | None = None) -> Numbers:
+        return self._view.lengths if embedded is None else self._view.lengths_of(embedded)
 
     def tokens(self, embedded: Numbers) -> TokenBatch:
         return read_tokens(self._db, embedded.tolist(), self._dim, self._folder)

@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 DATABASE_NAME = "meta.db"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Number of the newest migration; an index that says more was made by a newer vecsearch."""
 
 T = TypeVar("T")
@@ -50,6 +50,12 @@ migrations = Migrations("vecsearch")
 @migrations(name="0001_initial")
 def _initial(db: Database) -> None:
     for statement in _TABLES_1.split(";\n\n"):
+        db.execute(statement)
+
+
+@migrations(name="0002_codes")
+def _codes(db: Database) -> None:
+    for statement in _TABLES_2.split(";\n\n"):
         db.execute(statement)
 
 
@@ -188,6 +194,25 @@ CREATE TABLE token_statistics (
     token_id INTEGER PRIMARY KEY,
     document_frequency INTEGER NOT NULL
 ) STRICT
+"""
+
+_TABLES_2 = """
+CREATE TABLE codebooks (
+    codebook_no INTEGER PRIMARY KEY,
+    file TEXT NOT NULL UNIQUE,
+    sha256 TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    crcs BLOB NOT NULL,
+    n_cells INTEGER NOT NULL,
+    n_tokens INTEGER NOT NULL
+) STRICT;
+
+ALTER TABLE segments ADD COLUMN codebook_no INTEGER REFERENCES codebooks;
+
+CREATE TABLE tuning (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID
 """
 
 

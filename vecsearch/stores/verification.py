@@ -14,8 +14,10 @@ from sqlite_utils import Database
 
 from vecsearch.errors import IndexDamagedError
 from vecsearch.filters import field_types
+from vecsearch.stores.files import verify_file
 from vecsearch.stores.keywords import instances, read_terms
-from vecsearch.stores.reading import EmbeddedSnapshot, read_tokens, read_words, segment_records
+from vecsearch.stores.manifest import codebook_record, segment_records
+from vecsearch.stores.reading import EmbeddedSnapshot, read_tokens, read_words
 from vecsearch.stores.sampling import FEWEST, hashes
 from vecsearch.stores.schema import chunks
 from vecsearch.stores.segments import verify_segment
@@ -64,6 +66,9 @@ def damages(db: Database, folder: Path, dim: int) -> Iterator[str]:
         for _, record in segment_records(db):
             if damage := verify_segment(folder, record):
                 yield damage
+        codebook = codebook_record(db)
+        if codebook is not None and (damage := verify_file(folder, codebook.stored)):
+            yield damage
         yield from _damaged_documents(db, folder, dim)
         for what, statement in _CONTRADICTIONS.items():
             (n_wrong,) = db.execute(statement).fetchone()

@@ -11,8 +11,13 @@ import numpy as np
 from vecsearch.stores.protocol import PassageTable
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from vecsearch.stores.coded import Coded
     from vecsearch.stores.protocol import Numbers
     from vecsearch.types import Floats, Ids, Offsets
+
+    Mask = npt.NDArray[np.bool_]
 
 __all__ = ["Part", "View", "fresh_part", "segment_part"]
 
@@ -67,22 +72,27 @@ class View:
 
     Args:
         generation: number of the commit.
-        parts: of the collection.
+        parts: what has vectors.
         passages: all live passages.
+        coded: what has codes instead.
 
     Attributes:
         tokens: of all embedded passages, once somebody has asked for them; see ``Snapshot.all_tokens``.
     """
 
-    def __init__(self, generation: int, parts: list[Part], passages: PassageTable) -> None:
+    def __init__(self, generation: int, parts: list[Part], passages: PassageTable, coded: Coded | None = None) -> None:
         self.generation = generation
         self.parts = parts
         self.passages = passages
+        self.coded = coded
         self.tokens: tuple[Numbers, Offsets, Ids] | None = None
-        numbers = np.concatenate([np.zeros(0, np.int64), *(part.numbers for part in parts)])
-        part_of = np.repeat(np.arange(len(parts)), [len(part.numbers) for part in parts])
-        begins = np.concatenate([np.zeros(0, np.int64), *(part.offsets[:-1] for part in parts)])
-        ends = np.concatenate([np.zeros(0, np.int64), *(part.offsets[1:] for part in parts)])
+        in_codes = np.zeros(0, np.int64) if coded is None else coded.numbers
+        numbers = np.concatenate([in_codes, *(part.numbers for part in parts)])
+        part_of = np.repeat(np.arange(-1, len(parts)), [len(in_codes), *(len(part.numbers) for part in parts)])
+        begins = np.concatenate([np.zeros(len(in_codes), np.int64), *(part.offsets[:-1] for part in parts)])
+        ends = np.concatenate(
+            [np.zeros(0, np.int64) if coded is None else coded.lengths, *(part.offsets[1:] for part in parts)]
+        )
         order = np.argsort(numbers, kind="stable")
         order = order[numbers[order] >= 0]
         self._numbers, self._part_of = numbers[order], part_of[order]
@@ -98,6 +108,14 @@ class View:
         """How many tokens each of them has."""
         lengths: Numbers = self._ends - self._begins
         return lengths
+
+    def lengths_of(self, wanted: Numbers) -> Numbers:
+        """Return how many tokens some embedded passages have, in the order asked."""
+        return self.lengths[self._places(wanted)]
+
+    def are_coded(self, wanted: Numbers) -> Mask:
+        """Return which embedded passages have codes instead of vectors: bool ``(n,)``."""
+        return np.asarray(self._part_of[self._places(wanted)] < 0)
 
     def take_at(self, wanted: Numbers, positions: Numbers, dim: int) -> Floats:
         """Return the vectors of single tokens, by embedded passage and position: float32 ``(n, dim)``."""
@@ -116,7 +134,7 @@ class View:
         return places
 
     def take(self, wanted: Numbers) -> tuple[Floats, Offsets]:
-        """Return vectors and offsets of embedded passages, in the order asked.
+        """Return vectors and offsets of embedded passages that have vectors, in the order asked.
 
         Raises:
             KeyError: one of them is not in this commit.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,12 @@ import numpy as np
 from sqlite_utils import Database
 
 from vecsearch.stores.keywords import KeywordWriter, keyword_text
+from vecsearch.stores.manifest import NewCodebook, insert_codebook, insert_segment, write_depth
 from vecsearch.stores.metadata import MetadataWriter
-from vecsearch.stores.protocol import Batch, PreparedDocument, TokenBatch
+from vecsearch.stores.protocol import Batch, Depth, PreparedDocument, TokenBatch
 from vecsearch.stores.reading import counter, passage_checksum, read_tokens, read_words
 from vecsearch.stores.sampling import SampleWriter
-from vecsearch.stores.schema import checksum, chunks, marks
+from vecsearch.stores.schema import FORMAT_VERSION, checksum, chunks, marks, migrations
 from vecsearch.stores.segments import SegmentRecord
 from vecsearch.types import FileRecord
 
@@ -85,6 +87,15 @@ class Writer:
             for row in self.db.execute("SELECT embedded_no FROM embedded WHERE segment_no IS NULL ORDER BY embedded_no")
         ]
 
+    def numbers_in(self, segments: Sequence[int]) -> Numbers:
+        """Return the embedded passages that are in some segments, ascending."""
+        rows = self.db.execute(
+            f"SELECT embedded_no FROM embedded WHERE segment_no IN ({marks(segments)}) "  # noqa: S608 - only marks
+            f"ORDER BY embedded_no",
+            segments,
+        ).fetchall()
+        return np.array(rows, np.int64).reshape(-1)
+
     def lengths(self, numbers: Sequence[int]) -> dict[int, int]:
         """Return how many tokens embedded passages have."""
         return {
@@ -142,19 +153,51 @@ class Writer:
         with self._transaction():
             self._metadata.index(keys)
 
-    def repoint(self, written: Sequence[tuple[SegmentRecord, list[int], list[int]]], *, drop_others: bool) -> None:
-        """Point embedded passages to the segments that now hold them, and forget all other segments if asked."""
+    def repoint(
+        self,
+        written: Sequence[tuple[SegmentRecord, list[int], list[int]]],
+        dropped: Sequence[int] = (),
+        *,
+        codebook: NewCodebook | None = None,
+    ) -> None:
+        """Point embedded passages to the segments that now hold them.
+
+        Args:
+            written: segments, each with its passages and where these begin.
+            dropped: numbers of segments that are forgotten.
+            codebook: what the codes of ``written`` are read by, if it is new; the one before is forgotten.
+        """
         with self._transaction():
-            old = [row[0] for row in self.db.execute("SELECT segment_no FROM segments")] if drop_others else []
-            if drop_others:
-                self.db.execute("UPDATE embedded SET segment_no = NULL, row_start = NULL")
-                self.db.conn.executemany("DELETE FROM segments WHERE segment_no = ?", [(number,) for number in old])
+            self.db.conn.executemany(
+                "UPDATE embedded SET segment_no = NULL, row_start = NULL WHERE segment_no = ?",
+                [(number,) for number in dropped],
+            )
+            self.db.conn.executemany("DELETE FROM segments WHERE segment_no = ?", [(number,) for number in dropped])
+            if codebook is not None:
+                number = insert_codebook(self.db, codebook)
+                written = [
+                    (replace(record, codebook_no=number), numbers, starts) for record, numbers, starts in written
+                ]
             for record, numbers, starts in written:
-                segment_no = self._insert_segment(record)
+                segment_no = insert_segment(self.db, record)
                 self.db.conn.executemany(
                     "UPDATE embedded SET segment_no = ?, row_start = ? WHERE embedded_no = ?",
                     [(segment_no, start, number) for number, start in zip(numbers, starts, strict=True)],
                 )
+            self.db.execute("DELETE FROM codebooks WHERE codebook_no NOT IN (SELECT codebook_no FROM segments)")
+
+    def write_depth(self, depth: Depth) -> None:
+        """Store how deep codes are searched."""
+        with self._transaction():
+            write_depth(self.db, depth)
+
+    def migrate(self) -> None:
+        """Bring the tables of an older format up to date, in one transaction."""
+        if not list(migrations.pending(self.db)):
+            return
+        with self._transaction():
+            migrations.apply(self.db)
+            self.db.execute("UPDATE manifest SET value = ? WHERE key = 'format_version'", [str(FORMAT_VERSION)])
 
     def touch_files(self, records: Iterable[FileRecord]) -> None:
         """Replace what is remembered of files."""
@@ -199,15 +242,6 @@ class Writer:
             changes.items(),
         )
 
-    def _insert_segment(self, record: SegmentRecord) -> int:
-        # the same rows written twice are the same file: then its row is there already
-        self.db.execute(
-            "INSERT INTO segments (file, sha256, size, n_vectors, dim, crcs) VALUES (?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT (file) DO NOTHING",
-            [record.file, record.sha256, record.size, record.n_vectors, record.dim, record.crcs],
-        )
-        return int(self.db.execute("SELECT segment_no FROM segments WHERE file = ?", [record.file]).fetchone()[0])
-
     def _insert_embedded(
         self, batch: Batch, segments: Sequence[tuple[SegmentRecord, int]], held: Mapping[bytes, int]
     ) -> dict[bytes, int]:
@@ -220,7 +254,7 @@ class Writer:
         bounds = batch.tokens.offsets.tolist()
         places: list[tuple[int, int]] = []
         for record, n_passages in segments:
-            segment_no, base = self._insert_segment(record), bounds[len(places)]
+            segment_no, base = insert_segment(self.db, record), bounds[len(places)]
             places += [(segment_no, begin - base) for begin in bounds[len(places) : len(places) + n_passages]]
         all_ids, rows = batch.tokens.ids.astype("<i4", copy=False).tobytes(), batch.tokens.rows
         for position, key in enumerate(batch.keys):

@@ -1,0 +1,158 @@
+"""Immutable files of an index: each named by its SHA-256, and checked before a byte of it is used.
+
+A file is written to a temporary one, synced, then renamed, so that one that exists is whole. Size and the CRC-32 of
+every block of 1 MiB are checked each time a process maps it, the whole SHA-256 the first time: see
+``vecsearch.checksums``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from isal import isal_zlib
+
+from vecsearch import checksums
+from vecsearch.errors import IndexDamagedError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Bytes: TypeAlias = npt.NDArray[np.uint8]
+    Buffer: TypeAlias = bytes | memoryview
+
+__all__ = ["SUFFIXES", "StoredFile", "damaged", "map_file", "verify_file", "write_file"]
+
+SUFFIXES = frozenset({".segment", ".codes", ".codebook"})
+"""What the names of such files end with: vectors, codes of vectors, and what codes are made and read by."""
+_CRC_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """What the manifest says of a file.
+
+    Attributes:
+        file: name within the index folder, made of its hash.
+        sha256: of the whole file, hexadecimal.
+        size: bytes.
+        crcs: CRC-32 of each block of 1 MiB, 4 bytes little-endian each.
+    """
+
+    file: str
+    sha256: str
+    size: int
+    crcs: bytes
+
+
+def write_file(folder: Path, pieces: Iterable[Buffer], suffix: str, sync: Callable[[Path], None]) -> StoredFile:
+    """Write pieces, one behind the other, as an immutable file.
+
+    Args:
+        folder: of the index.
+        pieces: the content, not empty.
+        suffix: one of ``SUFFIXES``.
+        sync: makes the folder's entries durable; called after the rename.
+
+    Returns:
+        What the manifest is to say. The file exists on disk, but not for readers until the manifest names it.
+
+    Raises:
+        OSError: the file system refused; the temporary file is removed.
+    """
+    sha256, crcs, size = hashlib.sha256(), [], 0
+    temporary = folder / f"{suffix[1:]}-{os.getpid()}.tmp"
+    try:
+        with open(temporary, "xb") as file:
+            for block in _blocks(pieces):
+                file.write(block)
+                sha256.update(block)
+                crcs.append(isal_zlib.crc32(block))
+                size += len(block)
+            file.flush()
+            os.fsync(file.fileno())
+            name = f"{sha256.hexdigest()[:32]}{suffix}"
+            temporary.rename(folder / name)
+            checksums.remember(file.fileno(), sha256.hexdigest())
+        sync(folder)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return StoredFile(name, sha256.hexdigest(), size, np.array(crcs, "<u4").tobytes())
+
+
+def _blocks(pieces: Iterable[Buffer]) -> Iterator[Buffer]:
+    """Yield the same bytes in blocks of 1 MiB; the last one may be shorter."""
+    begun = bytearray()
+    for piece in pieces:
+        view, place = memoryview(piece).cast("B"), 0
+        if begun:
+            place = _CRC_BLOCK - len(begun)
+            begun += view[:place]
+            if len(begun) < _CRC_BLOCK:
+                continue
+            yield bytes(begun)
+            begun.clear()
+        while len(view) - place >= _CRC_BLOCK:
+            yield view[place : place + _CRC_BLOCK]
+            place += _CRC_BLOCK
+        begun += view[place:]
+    if begun:
+        yield bytes(begun)
+
+
+def map_file(folder: Path, record: StoredFile) -> Bytes:
+    """Map a file into memory, after checking it, and return its content uint8 ``(size,)``, read-only.
+
+    The map stays valid after the file is unlinked.
+
+    Raises:
+        IndexDamagedError: the file is missing, or not the one that was written.
+    """
+    path = folder / record.file
+    try:
+        with open(path, "rb") as file:
+            if os.fstat(file.fileno()).st_size != record.size:
+                raise damaged(path, f"has {os.fstat(file.fileno()).st_size} bytes instead of {record.size}")
+            content = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+            _check_blocks(path, content, record)
+        if checksums.sha256_of(path) != record.sha256:
+            raise damaged(path, "does not have the SHA-256 that it was written with")
+    except FileNotFoundError as error:
+        raise damaged(path, "is missing") from error
+    return content
+
+
+def verify_file(folder: Path, record: StoredFile) -> str | None:
+    """Hash the whole file again, whatever is remembered; return a sentence about the damage, or None."""
+    kind = Path(record.file).suffix[1:]
+    try:
+        with open(folder / record.file, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return f"{kind} {record.file} cannot be read: {error.strerror}"
+    return None if found == record.sha256 else f"{kind} {record.file} does not have the SHA-256 it was written with"
+
+
+def _check_blocks(path: Path, content: Bytes, record: StoredFile) -> None:
+    expected = np.frombuffer(record.crcs, "<u4")
+    if len(expected) != -(-len(content) // _CRC_BLOCK):
+        raise damaged(path, "has another number of blocks than the manifest has checksums")
+    for number, crc in enumerate(expected.tolist()):
+        if isal_zlib.crc32(content[number * _CRC_BLOCK : (number + 1) * _CRC_BLOCK]) != crc:
+            raise damaged(path, f"is damaged between byte {number * _CRC_BLOCK} and {(number + 1) * _CRC_BLOCK}")
+
+
+def damaged(path: Path, what: str) -> IndexDamagedError:
+    """Return the error that a file is not the one that was written, and how it is had back."""
+    return IndexDamagedError(
+        f"{path.suffix[1:]} {path} {what}; the documents are safe in {path.parent / 'meta.db'}, and "
+        f"`vecsearch compact -i {path.parent.name}` writes all segments anew from them",
+        path=str(path),
+    )

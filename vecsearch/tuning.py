@@ -1,0 +1,153 @@
+"""How deep an approximate index must be searched to find what exact search finds, measured on its own passages.
+
+A query is a stretch of a passage with every fourth word left out. Exact search tells its best ten passages. For each
+depth of looking, it is counted how many of them are among the best n candidates, which are scored exactly; the
+cheapest depth that reaches the target is chosen.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vecsearch.errors import QueryError, UsageError
+from vecsearch.pipeline import Pipeline
+from vecsearch.queries import Query
+from vecsearch.searching import Searcher
+from vecsearch.stores.protocol import Depth, ScanQuery, Snapshot
+
+if TYPE_CHECKING:
+    from vecsearch.protocols import Scorer
+    from vecsearch.stores.protocol import Numbers, Scan
+
+__all__ = ["checked_target", "tuned"]
+
+K = 10
+"""As many of the best by exact search are looked for."""
+DEPTHS = ((1_000, 16), (2_000, 16), (4_000, 32), (8_000, 64), (16_000, 128), (32_000, 256))
+"""Nearest tokens, and cells that they are looked for in, of which the cheapest is chosen …"""
+RESCORED = (30, 50, 100, 200, 400, 800)
+"""… and as many candidates are scored exactly."""
+FEWEST, MOST = 16, 64
+"""Queries of a measurement: as many as exact search answers in some ten seconds, within these bounds."""
+QUERY_TOKENS = 4_000_000 * MOST
+"""Tokens of the index times queries that are compared."""
+WORDS = (6, 20)
+"""Words of a query, of which every fourth is left out."""
+
+
+def checked_target(recall: float | None, n_queries: int | None) -> None:
+    """Refuse what cannot be reached for.
+
+    Raises:
+        UsageError: the recall is not between 0 and 1, or there are no queries.
+    """
+    if recall is not None and not (isinstance(recall, int | float) and 0 < recall <= 1):
+        raise UsageError(f"recall is {recall!r}; it must be a number above 0, 1 at most")
+    if n_queries is not None and (isinstance(n_queries, bool) or not isinstance(n_queries, int) or n_queries < 1):
+        raise UsageError(f"n_queries is {n_queries!r}; it must be a whole number of 1 or more")
+
+
+def tuned(
+    pipeline: Pipeline, searcher: Searcher, snapshot: Snapshot, target: float | None, n_queries: int | None
+) -> Depth:
+    """Return the cheapest depth that reaches a recall, or the one with the best recall if none does.
+
+    Args:
+        pipeline, searcher: of the index.
+        snapshot: of a store that has a depth.
+        target: recall@10 that is wanted; None for what was wanted before.
+        n_queries: how many queries, None for as many as the size of the index allows.
+    """
+    before = snapshot.depth()
+    assert before is not None
+    target = before.target if target is None else target
+    if n_queries is None:
+        n_queries = int(np.clip(QUERY_TOKENS // max(snapshot.n_tokens, 1), FEWEST, MOST))
+    scorer = searcher.scorer(None)
+    asked = _asked(searcher, snapshot, _queries(pipeline, snapshot, n_queries), scorer)
+    if not asked:
+        return before
+    wanted = [_best(scan) for scan in snapshot.scan_many(asked, scorer, exact=True)]
+    measured: list[tuple[float, float, int, int, int]] = []
+    for n_nearest, n_probe in DEPTHS:
+        depth = Depth(n_nearest=n_nearest, n_probe=n_probe)
+        scans = snapshot.scan_many(asked, scorer, depth=depth)
+        ranks = np.concatenate([_ranks(best, scan) for best, scan in zip(wanted, scans, strict=True)])
+        for n_rescored in RESCORED:
+            recall = float((ranks < n_rescored).mean())
+            # costs, roughly: a thousand tokens looked at take as long as ten passages scored
+            measured.append((n_nearest / 100 + n_rescored, recall, n_nearest, n_probe, n_rescored))
+        if measured[-1][1] >= target and any(one[1] >= target and one[4] <= RESCORED[2] for one in measured):
+            break
+    enough = [one for one in measured if one[1] >= target]
+    _, recall, n_nearest, n_probe, n_rescored = min(enough) if enough else max(measured, key=lambda one: one[1])
+    return Depth(
+        n_nearest=n_nearest,
+        n_probe=n_probe,
+        n_rescored=n_rescored,
+        target=float(target),
+        recall={pipeline.scorer: recall},
+        n_queries=len(asked),
+        n_tokens=snapshot.n_tokens,
+    )
+
+
+def _queries(pipeline: Pipeline, snapshot: Snapshot, n: int) -> list[Query]:
+    """Make queries of passages, chosen by what is stored only."""
+    table = snapshot.passages()
+    embedded, _ = snapshot.sample(4 * n)
+    generator = np.random.default_rng(len(table))
+    if pipeline.is_given:
+        chosen = np.unique(embedded)[:n]
+        return [_given_query(pipeline, snapshot, number, generator) for number in chosen.tolist()]
+    order = np.argsort(table.embedded, kind="stable")
+    at = np.searchsorted(table.embedded[order], np.unique(embedded))
+    rows = order[at[at < len(order)]]
+    queries: list[Query] = []
+    for place in snapshot.places(table.passages[generator.permutation(rows)]):
+        words = snapshot.passage(place.doc_id, place.ordinal).text.split()
+        length = int(generator.integers(*WORDS))
+        begin = int(generator.integers(max(1, len(words) - length)))
+        text = " ".join(word for number, word in enumerate(words[begin : begin + length]) if number % 4 != 3)
+        try:
+            queries.append(Query.of_text(pipeline, text))
+        except QueryError:
+            continue
+        if len(queries) == n:
+            break
+    return queries
+
+
+def _given_query(pipeline: Pipeline, snapshot: Snapshot, number: int, generator: np.random.Generator) -> Query:
+    tokens = snapshot.tokens(np.array([number], np.int64))
+    assert tokens.rows is not None
+    length = int(generator.integers(*WORDS))
+    begin = int(generator.integers(max(1, len(tokens.rows) - length)))
+    rows, ids = tokens.rows[begin : begin + length], tokens.ids[begin : begin + length]
+    return Query.of_vectors(pipeline, np.ascontiguousarray(rows), ids)
+
+
+def _asked(searcher: Searcher, snapshot: Snapshot, queries: list[Query], scorer: Scorer) -> list[ScanQuery]:
+    weighed = [(query, query.weights(snapshot)) for query in queries]
+    return [
+        searcher.vector(snapshot, query, weights, scorer).asked(None)
+        for query, weights in weighed
+        if (weights > 0).any()
+    ]
+
+
+def _best(scan: Scan) -> Numbers:
+    return scan.embedded[np.lexsort((scan.embedded, -scan.scores))[:K]]
+
+
+def _ranks(best: Numbers, scan: Scan) -> Numbers:
+    """Return the place that each of the best has among candidates; a number beyond all where it is none."""
+    order = np.lexsort((scan.embedded, -scan.scores))
+    ranks = np.full(len(best), len(order) + RESCORED[-1], np.int64)
+    for number, one in enumerate(best.tolist()):
+        found = np.flatnonzero(scan.embedded[order] == one)
+        if len(found):
+            ranks[number] = found[0]
+    return ranks
