@@ -211,6 +211,7 @@ def test_codes_come_back_from_their_bytes(codes: Codes, codebook: Codebook, tmp_
     file = io.BytesIO()
     codes.write(file)
     assert file.getvalue() == codes.to_bytes()
+    assert len(file.getvalue()) == codes.n_bytes
     path = tmp_path / "codes"
     path.write_bytes(codes.to_bytes())
     with open(path, "rb") as opened:
