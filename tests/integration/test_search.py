@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.property.test_query_language import PIECES, VALID
 from tests.coded import search_codes
+from tests.property.test_query_language import PIECES, VALID
 from tests.search_oracle import SearchOracle, assert_right
 from tests.tiny import tiny_pipeline
 from vecsearch import (
