@@ -11,7 +11,7 @@ import hashlib
 import inspect
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -38,10 +38,18 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class FileProgress(Progress):
-    """How far a run has come; ``n_files_done`` of ``n_files`` files are looked at."""
+    """How far a run has come.
+
+    Attributes:
+        n_files_done, n_files: how many files are looked at, and how many there are.
+        n_bytes_done, n_bytes: how much is read of the files that are to be read, and how much they hold: unchanged
+            ones do not count.
+    """
 
     n_files_done: int = 0
     n_files: int = 0
+    n_bytes_done: int = 0
+    n_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,7 @@ def index_paths(
                 folder.found.setdefault(one.path, one)
             else:
                 folder.skipped.append(one)
-    run = _Run(index, loaders, sum(len(folder.found) for folder in folders.values()), progress)
+    run = _Run(index, loaders, [found for folder in folders.values() for found in folder.found.values()], progress)
     for folder in folders.values():
         run.refresh(folder)
     return run.report()
@@ -190,11 +198,14 @@ class _Run:
     """One call of ``index_paths``: compares, reads, counts."""
 
     def __init__(
-        self, index: Index, loaders: _Loaders, n_files: int, progress: Callable[[FileProgress], None] | None
+        self, index: Index, loaders: _Loaders, files: Sequence[Found], progress: Callable[[FileProgress], None] | None
     ) -> None:
         self._index = index
         self._loaders = loaders
-        self._n_files = n_files
+        self._n_files = len(files)
+        self._n_bytes = sum(found.size for found in files)
+        self._n_bytes_done = 0
+        self._reading: tuple[BinaryIO, int] | None = None
         self._progress = progress
         self._n_done = self._n_unchanged = self._n_changed = self._n_removed = 0
         self._documents = AddReport()
@@ -215,6 +226,7 @@ class _Run:
         """Bring the index up to date with one folder."""
         self._skipped += folder.skipped
         recorded = self._index.files(folder.root)
+        self._n_bytes -= sum(found.size for found in folder.found.values() if _is_unchanged(found, recorded))
         first_skipped = len(self._skipped)
         touched: list[FileRecord] = []
         tried: list[FileRecord] = []
@@ -243,27 +255,40 @@ class _Run:
     ) -> Iterator[tuple[FileRecord, Callable[[], Iterator[Document]]]]:
         for path, found in folder.found.items():
             self._n_done += 1
-            known = recorded.get(path)
-            if known and (known.size, known.mtime_ns) == (found.size, found.mtime_ns):
+            if _is_unchanged(found, recorded):
                 self._n_unchanged += 1
                 continue
-            loader = self._loaders.of(found.suffix)
-            if loader is None:
-                self._skipped.append(Skipped(found.full_path, "no loader takes it", path, is_there=True))
-                continue
-            open_file = opener(found)
-            try:
-                record = _record(found, open_file)
-            except (OSError, LoadError) as error:
-                self._skipped.append(Skipped(found.full_path, _reason(error, found.path), path, is_there=True))
-                continue
-            if known and known.sha256 == record.sha256:
-                self._n_unchanged += 1
-                touched.append(record)
-                continue
-            tried.append(record)
-            source = SourceFile(path, path.rpartition("/")[2], open_file, record.size)
-            yield record, partial(_guarded, loader, source)
+            yield from self._to_read(found, recorded.get(path), touched, tried)
+            self._n_bytes_done += found.size
+            self._reading = None
+
+    def _to_read(
+        self, found: Found, known: FileRecord | None, touched: list[FileRecord], tried: list[FileRecord]
+    ) -> Iterator[tuple[FileRecord, Callable[[], Iterator[Document]]]]:
+        path = found.path
+        loader = self._loaders.of(found.suffix)
+        if loader is None:
+            self._skipped.append(Skipped(found.full_path, "no loader takes it", path, is_there=True))
+            return
+        open_file = opener(found)
+        try:
+            record = _record(found, open_file)
+        except (OSError, LoadError) as error:
+            self._skipped.append(Skipped(found.full_path, _reason(error, found.path), path, is_there=True))
+            return
+        if known and known.sha256 == record.sha256:
+            self._n_unchanged += 1
+            touched.append(record)
+            return
+        tried.append(record)
+
+        def opened() -> BinaryIO:
+            stream = open_file()
+            self._reading = (stream, record.size)
+            return stream
+
+        source = SourceFile(path, path.rpartition("/")[2], opened, record.size)
+        yield record, partial(_guarded, loader, source)
 
     def _skip(self, record: FileRecord, error: VecsearchError) -> None:
         reason = _reason(error, record.path)
@@ -293,8 +318,25 @@ class _Run:
                     n_tokens=documents.n_tokens,
                     n_files_done=self._n_done,
                     n_files=self._n_files,
+                    n_bytes_done=min(self._n_bytes_done + self._n_bytes_read(), self._n_bytes),
+                    n_bytes=self._n_bytes,
                 )
             )
+
+    def _n_bytes_read(self) -> int:
+        """Return how much is read of the file that is being read."""
+        if self._reading is None:
+            return 0
+        stream, size = self._reading
+        try:
+            return size if stream.closed else stream.tell()
+        except (OSError, ValueError):  # a loader may do with its stream what it likes
+            return 0
+
+
+def _is_unchanged(found: Found, recorded: Mapping[str, FileRecord]) -> bool:
+    known = recorded.get(found.path)
+    return known is not None and (known.size, known.mtime_ns) == (found.size, found.mtime_ns)
 
 
 def _record(found: Found, open_file: Callable[[], BinaryIO]) -> FileRecord:

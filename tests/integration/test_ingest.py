@@ -290,6 +290,25 @@ def test_progress_counts_files_to_the_end(index, notes):
     assert [one.n_files_done for one in seen] == sorted(one.n_files_done for one in seen)
 
 
+def test_progress_counts_the_bytes_of_what_is_to_be_read(index, notes):
+    lines = [json.dumps({"id": str(number), "text": "A dog bit a man. " * 300}) for number in range(1_000)]
+    write(notes, {"many.jsonl": "\n".join(lines)})
+    n_bytes = sum(path.stat().st_size for path in notes.rglob("*") if path.is_file())
+    seen: list[FileProgress] = []
+    index_paths(index, [notes], progress=seen.append)
+    assert {one.n_bytes for one in seen} == {n_bytes}
+    done = [one.n_bytes_done for one in seen]
+    assert done == sorted(done)
+    assert len(set(done)) > 3
+    assert done[-1] == n_bytes
+    assert any(0 < one < n_bytes for one in done)
+
+    write(notes, {"dogs.md": "Dogs."})
+    seen.clear()
+    index_paths(index, [notes], progress=seen.append)
+    assert (seen[-1].n_bytes_done, seen[-1].n_bytes) == (5, 5)
+
+
 def test_interrupt_keeps_what_is_committed_and_the_next_run_takes_up_the_rest(index, tmp_path):
     write(tmp_path / "many", {f"{number:02}.txt": f"word{number} " * 40_000 for number in range(6)})
 

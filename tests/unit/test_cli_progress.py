@@ -1,5 +1,7 @@
 import io
 
+import pytest
+
 from vecsearch.cli.progress import Meter
 from vecsearch.ingest import FileProgress
 from vecsearch.types import Progress
@@ -46,3 +48,26 @@ def test_reports_that_follow_at_once_are_counted_but_not_drawn() -> None:
     assert "2 documents" not in written
     assert "4 documents, 4 passages, 4 tokens, 20 tokens/s" in written
     assert meter.committed.n_documents == 4
+
+
+def test_where_the_bytes_are_known_the_rate_and_the_time_left_are_shown() -> None:
+    terminal = Terminal()
+    times = iter([0.0, 5.0, 10.0, 30.0])
+    with Meter(terminal, clock=lambda: next(times)) as meter:
+        meter(FileProgress(0, 0, 0, n_files_done=0, n_files=2, n_bytes_done=0, n_bytes=40_000_000))
+        meter(FileProgress(1, 2, 3_000, n_files_done=1, n_files=2, n_bytes_done=4_000_000, n_bytes=40_000_000))
+        meter(FileProgress(1, 2, 3_000, n_files_done=1, n_files=2, n_bytes_done=39_000_000, n_bytes=40_000_000))
+    lines = terminal.getvalue().split("\r\x1b[K")
+    assert lines[1].startswith("[....................] 0.0/40.0 MB, 0.0 MB/s, 0/2 files, ")
+    assert lines[2].startswith("[##..................] 4.0/40.0 MB, 0.4 MB/s, 1:30 left, 1/2 files, 2 passages")
+    assert lines[3].startswith("[###################.] 39.0/40.0 MB, 1.3 MB/s, 0:01 left, ")
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0, "0:00"), (0.1, "0:01"), (61, "1:01"), (3_725, "1:02:05")])
+def test_what_is_left_is_shown_as_a_clock_shows_it(seconds: float, shown: str) -> None:
+    terminal = Terminal()
+    times = iter([0.0, 1.0])
+    done = 1_000_000_000
+    with Meter(terminal, clock=lambda: next(times)) as meter:
+        meter(FileProgress(1, 1, 1, 1, 1, n_bytes_done=done, n_bytes=done + round(done * seconds)))
+    assert f"MB/s, {shown} left, " in terminal.getvalue()
