@@ -25,7 +25,7 @@ __all__ = ["checked_target", "tuned"]
 
 K = 10
 """As many of the best by exact search are looked for."""
-DEPTHS = ((1_000, 16), (2_000, 16), (4_000, 32), (8_000, 64), (16_000, 128), (32_000, 256))
+DEPTHS = ((1_000, 32), (2_000, 32), (4_000, 64), (8_000, 64), (8_000, 128), (16_000, 128), (32_000, 256))
 """Nearest tokens, and cells that they are looked for in, of which the cheapest is chosen …"""
 RESCORED = (30, 50, 100, 200, 400, 800)
 """… and as many candidates are scored exactly."""

@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -505,9 +505,10 @@ class Codes:
         """Return all of it, without the codebook; ``from_buffer`` reads it back."""
         return self._content.tobytes()
 
-    def write(self, file: IO[bytes]) -> None:
-        """Write what ``to_bytes`` returns, without a copy."""
-        file.write(self._content.data)
+    @property
+    def content(self) -> Bytes:
+        """What ``to_bytes`` returns, without a copy: uint8 ``(n_bytes,)``."""
+        return self._content
 
     @classmethod
     def from_buffer(cls, codebook: Codebook, buffer: bytes | memoryview | Bytes) -> Codes:

@@ -37,10 +37,12 @@ GROWN = 4
 """When an index has so many times the tokens that its codebook was made for, it gets a new one."""
 TRAINING_TOKENS = 250_000
 """Tokens of the sample that a codebook is trained on, or four a cell."""
-LARGEST = 4_000_000
+LARGEST = 8_000_000
 """Tokens of a segment of codes that is merged no further."""
 MERGED = 8
 """As many segments of about one size become one."""
+SCATTERED = 4
+"""With so many small segments, they are gathered when a writer flushes: each costs every search a little."""
 BLOCK_TOKENS = 65_536
 """Tokens whose vectors are in memory at a time."""
 
@@ -170,8 +172,18 @@ class Coder:
                 return by_size[size][: max(2, int(np.searchsorted(ends, LARGEST, side="right")))]
         return []
 
+    def gatherable(self, records: Sequence[tuple[int, SegmentRecord]]) -> list[tuple[int, SegmentRecord]]:
+        """Return segments that are to become one so that there are few: ``SCATTERED`` of them or more, or none."""
+        small = sorted(
+            (one for one in records if one[1].codebook_no is not None and one[1].n_vectors < LARGEST),
+            key=lambda one: one[1].n_vectors,
+        )
+        ends = np.cumsum([record.n_vectors for _, record in small])
+        n = int(np.searchsorted(ends, LARGEST, side="right"))
+        return small[:n] if len(small) >= SCATTERED and n > 1 else []
+
     def _write(self, codes: Codes, codebook_no: int | None) -> SegmentRecord:
-        stored = write_file(self._folder, [codes.to_bytes()], ".codes", self._sync)
+        stored = write_file(self._folder, [codes.content.data], ".codes", self._sync)
         return SegmentRecord(stored, codes.n, self._dim, codebook_no)
 
     def _blocks(self, numbers: Sequence[int]) -> Iterator[tuple[Floats, Ids, Numbers]]:

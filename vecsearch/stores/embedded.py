@@ -33,7 +33,12 @@ from vecsearch.stores.views import Part, View, fresh_part, segment_part
 from vecsearch.types import FileRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vecsearch.stores.cells import Codebook, Codes
+    from vecsearch.stores.segments import SegmentRecord
+
+    Choose = Callable[[Sequence[tuple[int, SegmentRecord]]], list[tuple[int, SegmentRecord]]]
     from vecsearch.types import Floats, Ids
 
 __all__ = ["SEGMENT_TOKENS", "EmbeddedStore"]
@@ -354,8 +359,12 @@ class EmbeddedStore:
             if writer.n_fresh_tokens() >= FLUSH_TOKENS:
                 self._consolidate(writer)
             codebook = manifest.codebook_record(writer.db)
-            if codebook is not None and self._n_tokens(writer) >= GROWN * codebook.n_tokens:
+            if codebook is None:
+                return
+            if self._n_tokens(writer) >= GROWN * codebook.n_tokens:
                 self._rewrite(writer)
+            else:
+                self._merge(writer, codebook, self._coder_of(writer).gatherable)
 
     def compact(self) -> None:
         with self._exclusive() as writer:
@@ -384,8 +393,11 @@ class EmbeddedStore:
             if self._n_tokens(writer) >= FEWEST_TOKENS:
                 self._rewrite(writer)
             return
+        self._merge(writer, codebook, self._coder_of(writer).mergeable)
+
+    def _merge(self, writer: writing.Writer, codebook: CodebookRecord, choose: Choose) -> None:
         coder = self._coder_of(writer)
-        while merged := coder.mergeable(segment_records(writer.db)):
+        while merged := choose(segment_records(writer.db)):
             dropped = [number for number, _ in merged]
             live = writer.numbers_in(dropped)
             written = coder.merged(coder.codebook(codebook), codebook.number, [record for _, record in merged], live)
