@@ -164,7 +164,7 @@ def test_a_table_has_a_row_for_each_peer_measured_and_the_reason_for_the_others(
     }
     facts = {"n_passages": 4, "n_tokens": 10, "n_queries": 9, "embed_seconds": 0.5}
     peers = [peer for peer in PEERS if peer.name in figures]
-    lines = markdown(facts, peers, figures).splitlines()
+    lines = markdown(facts, peers, figures, "1234567").splitlines()
     assert lines[2].count("|") == lines[3].count("|") == lines[4].count("|") == len(HEADINGS) + 1
     assert lines[4] == (
         "| exact | 0.500 | 1.00 | 9 | 1.2 / 250 | 1.0 | 1.2 / 250 | 2.0 | 64 | 1,500 / 90 | 3 | – | – |"

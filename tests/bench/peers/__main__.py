@@ -40,10 +40,12 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--passages", type=int, nargs="+", default=[2000], metavar="N", help="sizes of the collection")
     names = [peer.name for peer in PEERS]
-    parser.add_argument("--peer", action="append", choices=names, metavar="NAME", help=f"of {', '.join(names)}")
+    parser.add_argument("--peer", action="extend", nargs="+", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--all", action="store_true", help="also the peers that bring torch, about 5 GB each")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep arrays, environments and indexes, and use them")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write all figures; those in it are not measured again"
+    )
     parser.add_argument("--plot", type=Path, metavar="DIR", help="draw plots, with a Matplotlib of their own")
     parser.add_argument("--build-seconds", type=float, default=900, help="give a build up after so long")
     parser.add_argument("--search-seconds", type=float, default=60, help="ask no further queries after so long")
@@ -54,31 +56,40 @@ def _run(arguments: argparse.Namespace, keep: Path) -> None:
     asked = arguments.peer or [peer.name for peer in PEERS if arguments.all or not peer.is_heavy]
     peers = [peer for peer in PEERS if peer.name in asked]
     limits = Limits(arguments.build_seconds, arguments.search_seconds)
-    everything: dict[str, Any] = {"machine": machine(), "commit": _commit(), "sizes": {}}
-    environments = {peer.environment or peer.name: peer for peer in peers}
-    installed = {name: _installed(peer, keep) for name, peer in environments.items()}
+    everything: dict[str, Any] = {"machine": machine(), "sizes": {}}
+    if arguments.json and arguments.json.exists():
+        everything = json.loads(arguments.json.read_text())
+    installed: dict[str, Installed | str] = {}
     pipeline = Pipeline.from_names()
     for size in arguments.passages:
         facts = write_arrays(keep / str(size) / "arrays", size, pipeline)
         (keep / str(size) / "indexes").mkdir(exist_ok=True)
         workplace = Workplace(keep / str(size) / "arrays", keep / str(size) / "indexes", limits)
-        figures: dict[str, dict[str, Any]] = {}
+        found = everything["sizes"].setdefault(str(size), {"commit": _commit(), "facts": facts, "peers": {}})
         for peer in peers:
-            known = installed[peer.environment or peer.name]
-            reason = known if isinstance(known, str) else _hopeless(everything["sizes"], peer, size, limits)
-            if reason is None and isinstance(known, Installed):
-                figures[peer.name] = _measured(workplace, peer, known)
-            else:
-                figures[peer.name] = {"skipped": reason}
-        everything["sizes"][str(size)] = {"facts": facts, "peers": figures}
-        if arguments.json:  # after each size, since the next one may take long
-            arguments.json.write_text(json.dumps(everything, indent=1))
-    print(f"{everything['machine']}; vecsearch at {everything['commit']}")
+            if peer.name in found["peers"]:
+                continue
+            name = peer.environment or peer.name
+            if name not in installed:
+                installed[name] = _installed(peer, keep)
+            found["peers"][peer.name] = _figures(workplace, peer, installed[name], everything["sizes"], size)
+            if arguments.json:  # a run takes long: what is known is kept
+                arguments.json.write_text(json.dumps(everything, indent=1))
+    print(everything["machine"])
     for found in everything["sizes"].values():
-        print(f"\n{markdown(found['facts'], peers, found['peers'])}")
+        print(f"\n{markdown(found['facts'], peers, found['peers'], found['commit'])}")
     print("\n".join(["", *notes(peers)]))
     if arguments.plot:
         _plot(arguments.plot, everything, keep)
+
+
+def _figures(
+    workplace: Workplace, peer: Peer, installed: Installed | str, sizes: dict[str, Any], n_passages: int
+) -> dict[str, Any]:
+    if isinstance(installed, str):
+        return {"skipped": installed}
+    reason = _hopeless(sizes, peer, n_passages, workplace.limits)
+    return {"skipped": reason} if reason else _measured(workplace, peer, installed)
 
 
 def _installed(peer: Peer, keep: Path) -> Installed | str:
@@ -103,7 +114,9 @@ def _hopeless(sizes: dict[str, Any], peer: Peer, n_passages: int, limits: Limits
     smaller = [int(size) for size in sizes if int(size) < n_passages]
     if not smaller:
         return None
-    before = sizes[str(max(smaller))]["peers"][peer.name]
+    before = sizes[str(max(smaller))]["peers"].get(peer.name)
+    if before is None:
+        return None
     if "skipped" in before:
         return f"{before['skipped']}, with {max(smaller):,} passages"
     expected = before["build_s"] * n_passages / max(smaller)

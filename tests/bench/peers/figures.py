@@ -26,26 +26,30 @@ HEADINGS = (
 )
 
 
-def markdown(facts: Mapping[str, Any], peers: Sequence[Peer], figures: Mapping[str, Mapping[str, Any]]) -> str:
+def markdown(
+    facts: Mapping[str, Any], peers: Sequence[Peer], figures: Mapping[str, Mapping[str, Any]], commit: str
+) -> str:
     """Return one table of a collection, the peers that are not in it with the reason, and what is to be known of them.
 
     Args:
         facts: of the collection; see ``arrays``.
         peers: in the order of the table.
         figures: of each peer by name, as ``Workplace.measure`` returns them, or ``{"skipped": reason}``.
+        commit: of vecsearch.
     """
-    measured = [peer for peer in peers if "skipped" not in figures[peer.name]]
+    tried = [peer for peer in peers if peer.name in figures]
+    measured = [peer for peer in tried if "skipped" not in figures[peer.name]]
     loads = [load for peer in measured for load in figures[peer.name]["load"]]
     lines = [
         f"{facts['n_passages']:,} passages, {facts['n_tokens']:,} tokens, {facts['n_queries']} queries; "
         f"the vectors alone took {facts['embed_seconds']:.1f} s; "
-        f"load average {min(loads, default=0):.1f} to {max(loads, default=0):.1f}",
+        f"load average {min(loads, default=0):.1f} to {max(loads, default=0):.1f}; vecsearch at {commit}",
         "",
         f"| {' | '.join(HEADINGS)} |",
         f"|{'---|' * len(HEADINGS)}",
     ]
     lines += [f"| {' | '.join(cells(peer, figures[peer.name], facts['n_tokens']))} |" for peer in measured]
-    left_out = [peer for peer in peers if "skipped" in figures[peer.name]]
+    left_out = [peer for peer in tried if "skipped" in figures[peer.name]]
     lines += ["", *(f"* {peer.name}: no figures, {figures[peer.name]['skipped']}" for peer in left_out)]
     return "\n".join(lines).rstrip()
 

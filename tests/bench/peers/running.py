@@ -46,7 +46,7 @@ class Workplace:
     def __init__(self, arrays: Path, folder: Path, limits: Limits) -> None:
         self._arrays = arrays
         self._folder = folder
-        self._limits = limits
+        self.limits = limits
         self._built: dict[str, dict[str, Any]] = {}
 
     def measure(self, peer: Peer, installed: Installed) -> dict[str, Any]:
@@ -61,14 +61,14 @@ class Workplace:
         if name not in self._built:
             shutil.rmtree(index, ignore_errors=True)
             index.mkdir(parents=True)
-            built = self._run(peer, installed, "build", index, max(THREADS), self._limits.build)
+            built = self._run(peer, installed, "build", index, max(THREADS), self.limits.build)
             self._built[name] = built | {"disk_bytes": folder_bytes(index)}
         figures: dict[str, Any] = {"install_bytes": installed.n_bytes, **self._built[name]}
         figures["build_rss_mb"] = figures.pop("peak_rss_mb")
         for n_threads in THREADS:
             time.sleep(1)
             # loading, warming up and one slow question come on top of what is allowed
-            found = self._run(peer, installed, "search", index, n_threads, 4 * self._limits.search + 60)
+            found = self._run(peer, installed, "search", index, n_threads, 4 * self.limits.search + 60)
             figures[f"threads_{n_threads}"] = found
         if peer.importing:
             python = str(installed.python)
@@ -95,7 +95,7 @@ class Workplace:
         self, peer: Peer, installed: Installed, phase: str, index: Path, n_threads: int, limit: float
     ) -> dict[str, Any]:
         command = [str(installed.python), str(DRIVERS / f"{peer.driver}.py"), phase, str(self._arrays), str(index)]
-        command += ["--seconds", str(self._limits.search), *peer.options]
+        command += ["--seconds", str(self.limits.search), *peer.options]
         try:
             done = subprocess.run(
                 command,
