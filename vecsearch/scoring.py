@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     WeighedQuery: TypeAlias = tuple[Floats, Floats, CollectionStatistics]
     Scored: TypeAlias = tuple[Numbers, Doubles, float]
 
-__all__ = ["BLOCK_TOKENS", "best", "best_many", "blocks", "score", "score_aligned", "similarities"]
+__all__ = ["BLOCK_TOKENS", "TOGETHER", "best", "best_many", "blocks", "score", "score_aligned", "similarities"]
 
 BLOCK_TOKENS = 1 << 12
 """Tokens scored at a time: what a block of them (4 MiB of 256 dimensions) gives is still in the cache when reduced."""
@@ -75,18 +75,21 @@ def best(
     return scored
 
 
-def best_many(parts: Iterable[Part], queries: Sequence[WeighedQuery], scorer: Scorer) -> Iterator[Scored]:
-    """Yield ``best`` of several queries, in their order: vectors are read once for about ``TOGETHER`` query tokens.
+def best_many(
+    parts: Iterable[Part], queries: Sequence[WeighedQuery], scorer: Scorer, together: int = TOGETHER
+) -> Iterator[Scored]:
+    """Yield ``best`` of several queries, in their order: vectors are read once for about ``together`` query tokens.
 
     Args:
         parts: as for ``best``; may be gone through several times, so no iterator.
         queries: query, weights and statistics of each, as for ``best``.
         scorer: the formula.
+        together: tokens of queries.
     """
     first = 0
     for number in range(1, len(queries) + 1):
         n_together = sum(len(query) for query, _, _ in queries[first : number + 1])
-        if number == len(queries) or n_together > TOGETHER:
+        if number == len(queries) or n_together > together:
             yield from _score_together(parts, queries[first:number], scorer)
             first = number
 

@@ -50,6 +50,8 @@ DIRECT_TOKENS = 50_000
 """Where a filter leaves no more tokens than these, all of them are compared instead of looking for candidates."""
 KEPT_TOKENS = 50_000
 """Of so many tokens of coded passages the vectors are kept as long as a snapshot is open."""
+TOGETHER_CODED = 1_024
+"""Query tokens that are compared with all coded passages at a time: to make the vectors takes longer than to compare."""
 ENCODED_AT_ONCE = 512
 """Passages whose vectors are made at a time where all are compared."""
 
@@ -274,7 +276,8 @@ class EmbeddedSnapshot:
         weighed = [(query.vectors, query.weights, query.statistics) for query in queries]
         if coded is None or exact:
             parts = _Parts(self, np.zeros(0, np.int64) if coded is None else coded.numbers)
-            for numbers, scores, slack in scoring.best_many(parts, weighed, scorer):
+            together = scoring.TOGETHER if coded is None else TOGETHER_CODED
+            for numbers, scores, slack in scoring.best_many(parts, weighed, scorer, together):
                 order = np.argsort(numbers)
                 yield Scan(numbers[order], scores[order], slack)
             return
