@@ -249,7 +249,7 @@ class Search:
             rows=rows,
             row_scores=row_scores,
             slack=slack,
-            is_scored=is_scored,
+            is_scored=None if is_scored.all() else is_scored,
         )
 
     def _best(self, candidates: _Candidates, n: int) -> _Candidates:

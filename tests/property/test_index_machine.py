@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from tests.checks import assert_search_is_right
+from tests.coded import search_codes
 from tests.search_oracle import SearchOracle, assert_right
 from vecsearch import Document, Index, Pipeline
-from vecsearch.stores import embedded
+from vecsearch.stores import coding, embedded
 
 WORDS = ("dog", "man", "bit", "lion", "the", "cat", "Æsir", "東京", ".", "run_time")
 texts = st.lists(st.sampled_from(WORDS), max_size=50).map(" ".join)
@@ -98,6 +99,20 @@ def test_index_equals_brute_force_in_any_order(
 ) -> None:
     monkeypatch.setattr(embedded, "SEGMENT_TOKENS", segment_tokens)
     monkeypatch.setattr(embedded, "FLUSH_TOKENS", segment_tokens // 3)
+    run_machine(pipelines, encoder)
+
+
+@pytest.mark.parametrize("encoder", ["relative", "rotary"])
+def test_an_index_of_codes_equals_brute_force_in_any_order(
+    pipelines: dict[str, Pipeline], encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search_codes(monkeypatch, fewest=60)
+    monkeypatch.setattr(embedded, "SEGMENT_TOKENS", 30)
+    monkeypatch.setattr(coding, "MERGED", 2)
+    run_machine(pipelines, encoder)
+
+
+def run_machine(pipelines: dict[str, Pipeline], encoder: str) -> None:
     IndexMachine.pipelines, IndexMachine.encoders = pipelines, (encoder,)
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         IndexMachine,

@@ -51,7 +51,7 @@ DIRECT_TOKENS = 50_000
 KEPT_TOKENS = 50_000
 """Of so many tokens of coded passages the vectors are kept as long as a snapshot is open."""
 TOGETHER_CODED = 1_024
-"""Query tokens that are compared with all coded passages at a time: to make the vectors takes longer than to compare."""
+"""Query tokens that are compared with all coded passages at a time: making the vectors takes longer than comparing."""
 ENCODED_AT_ONCE = 512
 """Passages whose vectors are made at a time where all are compared."""
 

@@ -184,7 +184,10 @@ class Writer:
                     "UPDATE embedded SET segment_no = ?, row_start = ? WHERE embedded_no = ?",
                     [(segment_no, start, number) for number, start in zip(numbers, starts, strict=True)],
                 )
-            self.db.execute("DELETE FROM codebooks WHERE codebook_no NOT IN (SELECT codebook_no FROM segments)")
+            self.db.execute(
+                "DELETE FROM codebooks WHERE codebook_no NOT IN "
+                "(SELECT codebook_no FROM segments WHERE codebook_no IS NOT NULL)"
+            )
 
     def write_depth(self, depth: Depth) -> None:
         """Store how deep codes are searched."""
