@@ -68,11 +68,11 @@ class Coded:
         vectors, weights = np.ascontiguousarray(query.vectors[chosen]), query.weights[chosen]
         statistics = replace(query.statistics, background=query.statistics.background[chosen])
         found = [self._nearest(row, scorer) for row in self._search(vectors, query.allowed, depth)]
-        numbers = np.unique(np.concatenate([np.zeros(0, np.int64), *(passages for passages, _, _ in found)]))
+        numbers, places = self._union([passages for passages, _, _ in found])
         floors = np.array([[floor] for _, _, floor in found], np.float32)
         reduced = np.repeat(floors, len(numbers), axis=1)
-        for row, (passages, values, floor) in zip(reduced, found, strict=True):
-            row[np.searchsorted(numbers, passages)] = np.maximum(values, floor)
+        for row, place, (_, values, floor) in zip(reduced, places, found, strict=True):
+            row[place] = np.maximum(values, floor)
         lengths = self.lengths[np.searchsorted(self.numbers, numbers)]
 
         def scored(reduced: Floats, lengths: Numbers) -> Doubles:
@@ -83,6 +83,16 @@ class Coded:
             return scored(np.repeat(floors, len(lengths), axis=1), lengths)
 
         return Scan(numbers, scored(reduced, lengths), 0.0, depth.n_rescored, unfound)
+
+    def _union(self, found: list[Numbers]) -> tuple[Numbers, list[Numbers]]:
+        """Return all passages that were found, ascending, and the places of each list in them."""
+        is_found = np.zeros(int(self.numbers[-1]) + 1, bool)
+        for passages in found:
+            is_found[passages] = True
+        union = np.flatnonzero(is_found)
+        places = np.empty(len(is_found), np.int64)
+        places[union] = np.arange(len(union))
+        return union, [places[passages] for passages in found]
 
     def _search(self, vectors: Floats, allowed: Numbers | None, depth: Depth) -> list[tuple[Floats, Numbers]]:
         """Return similarities and passages of the nearest tokens of each query token."""
@@ -120,8 +130,11 @@ class Coded:
         similarities, numbers = row
         if not len(similarities):
             return np.zeros(0, np.int64), np.zeros(0, np.float32), 0.0
-        order = np.argsort(numbers, kind="stable")
-        ordered = numbers[order]
+        # a sort of plain integers takes a fifth of the time of an argsort
+        bits = len(numbers).bit_length()
+        keys = (numbers << bits) | np.arange(len(numbers))
+        keys.sort()
+        order, ordered = keys & ((1 << bits) - 1), keys >> bits
         begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
         offsets = np.append(begins, len(ordered))
         values = scorer.reduce(np.ascontiguousarray(similarities[order])[None, :], offsets)[0]
