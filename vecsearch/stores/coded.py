@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vecsearch.protocols import Scorer
-from vecsearch.stores.cells import Codebook, Codes
+from vecsearch.stores.codebook import Codebook
+from vecsearch.stores.codes import Codes
 from vecsearch.stores.protocol import Depth, Scan, ScanQuery
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from sqlite_utils import Database
 
-from vecsearch.stores.cells import Codebook, Codes
+from vecsearch.stores.codebook import Codebook
+from vecsearch.stores.codes import Codes
 from vecsearch.stores.files import damaged, map_file, write_file
 from vecsearch.stores.manifest import CodebookRecord, NewCodebook
 from vecsearch.stores.protocol import Encode, TokenBatch

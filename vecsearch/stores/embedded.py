@@ -35,7 +35,8 @@ from vecsearch.types import FileRecord
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vecsearch.stores.cells import Codebook, Codes
+    from vecsearch.stores.codebook import Codebook
+    from vecsearch.stores.codes import Codes
     from vecsearch.stores.segments import SegmentRecord
 
     Choose = Callable[[Sequence[tuple[int, SegmentRecord]]], list[tuple[int, SegmentRecord]]]

@@ -1,4 +1,4 @@
-"""Codes of any blocks, merged in any way, hold every token once; reduction equals its definition."""
+"""Codes of any blocks, merged in any way, hold every token once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vecsearch.stores.cells import Codebook, Codes, best_per_passage
+from vecsearch.stores.codebook import Codebook
+from vecsearch.stores.codes import Codes
 
 EXACT = settings(derandomize=True, deadline=None, max_examples=60)
 
@@ -65,20 +66,3 @@ def test_merging_keeps_every_allowed_token_with_its_code(
     right = [hit for hit in separate if hit[0] < len(bits) and bits[hit[0]]]
     assert tokens(whole, book, query, allowed) == right
     assert tokens(Codes.merged(book, parts, allowed), book, query) == right
-
-
-@EXACT
-@given(st.integers(0, 5), st.integers(0, 40), st.sampled_from([3, 30, 1 << 40]), st.integers(0, 10_000))
-def test_reduction_equals_its_definition(n_query: int, k: int, highest: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    numbers = rng.integers(-1, highest, (n_query, k))
-    similarities = np.where(numbers < 0, -np.inf, rng.integers(-8, 9, (n_query, k)) / 8).astype(np.float32)
-    passages, reduced = best_per_passage(similarities, numbers)
-    assert passages.tolist() == sorted(set(numbers.ravel().tolist()) - {-1})
-    for row in range(n_query):
-        here = {}
-        for number, similarity in zip(numbers[row].tolist(), similarities[row].tolist(), strict=True):
-            here[number] = max(similarity, here.get(number, -np.inf))
-        here.pop(-1, None)
-        floor = min((s for s in similarities[row].tolist() if s > -np.inf), default=0.0)
-        assert reduced[row].tolist() == [here.get(passage, floor) for passage in passages.tolist()]

@@ -1,0 +1,73 @@
+"""Tokens as a corpus has them: around the mean of their type, types as frequent as words are; and what codes find."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+import numpy as np
+
+from vecsearch.stores.codebook import Codebook, Probe
+from vecsearch.stores.codes import Codes
+
+__all__ = ["DIM", "ROOM", "N", "bitmap", "blocks", "everything", "expected", "found", "tokens", "trained"]
+
+N, DIM, N_PASSAGES = 3000, 20, 150
+ROOM = 0.06
+"""FAISS adds up 8-bit tables: so far may a similarity be from that of the decoded vector."""
+
+
+def tokens(n: int = N, dim: int = DIM, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return vectors that lie around the mean of their type, types as frequent as words are, and passages."""
+    rng = np.random.default_rng(seed)
+    means = np.random.default_rng(99).standard_normal((400, dim))
+    types = np.minimum(rng.zipf(1.4, n), 400).astype(np.int32) - 1
+    vectors = means[types] + 0.5 * rng.standard_normal((n, dim))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors.astype(np.float32), types, np.sort(rng.integers(0, N_PASSAGES, n))
+
+
+@functools.cache
+def trained() -> Codebook:
+    """Return a codebook for ``tokens()``, planned for more of them, so that some types have several cells."""
+    vectors, types, _ = tokens()
+    return Codebook.train(vectors, types, 20 * N)
+
+
+def everything(codebook: Codebook, query: np.ndarray) -> Probe:
+    """Return a probe of all cells."""
+    return codebook.probe(query, codebook.n_cells)
+
+
+def blocks(
+    vectors: np.ndarray, types: np.ndarray, numbers: np.ndarray, n: int = 1000
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Cut tokens into blocks of ``n``."""
+    for begin in range(0, len(vectors), n):
+        yield vectors[begin : begin + n], types[begin : begin + n], numbers[begin : begin + n]
+
+
+def bitmap(numbers: np.ndarray) -> np.ndarray:
+    """Return the bitmap that allows these passages."""
+    bits = np.zeros(numbers.max(initial=-1) + 1, np.uint8)
+    bits[numbers] = 1
+    return np.packbits(bits, bitorder="little")
+
+
+def found(codes: Codes, codebook: Codebook, query: np.ndarray, k: int, allowed: np.ndarray | None = None) -> list:
+    """Return what each token of a query finds, passages with similarities, sorted; check what is promised of them."""
+    similarities, numbers = codes.search(query, everything(codebook, query), k, allowed)
+    assert similarities.dtype == np.float32
+    assert numbers.dtype == np.int64
+    assert np.all(np.diff(np.where(numbers < 0, -9, similarities), axis=1) <= 0)
+    assert np.all((similarities == -np.inf) == (numbers < 0))
+    return [
+        sorted(zip(row.tolist(), scores.tolist(), strict=True))
+        for row, scores in zip(numbers, similarities, strict=True)
+    ]
+
+
+def expected(codebook: Codebook, vectors: np.ndarray, types: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """Return the similarities of decoded vectors."""
+    cells = codebook.cells(vectors, types)
+    return query @ codebook.decode(codebook.encode(vectors, cells), cells).T

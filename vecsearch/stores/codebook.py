@@ -1,0 +1,256 @@
+"""The codebook of an index: which cell a token belongs to, and how its vector is coded relative to that cell.
+
+Where tokens have types, the cell follows from the type, and rare types go to the nearest cell, so no search for the
+cell of most tokens is needed. A code is the difference to the centre of the cell, as patterns of four dimensions each.
+A codebook is trained on a sample, once for many segments of codes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecsearch.stores.cell_planning import plan
+from vecsearch.stores.centre_graph import centres_of, graph_over, nearest_cells
+from vecsearch.stores.codebook_layout import CodebookParts, codebook_bytes, read_codebook
+from vecsearch.stores.faiss_library import faiss
+from vecsearch.stores.fastscan import BLOCK
+from vecsearch.stores.patterns import PQ_SAMPLES, SUB_DIMENSIONS, learn_patterns, stretch_of
+from vecsearch.stores.token_types import RareCells, places
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from vecsearch.types import Floats, Ids
+
+    Bytes = npt.NDArray[np.uint8]
+    Numbers = npt.NDArray[np.int64]
+
+__all__ = ["Codebook", "Probe"]
+
+ENCODE_TOKENS = 8_192
+"""As many vectors are coded at a time, so that they stay in the cache."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The cells that a query looks into.
+
+    Attributes:
+        cells: int64 ``(n_query, n_probe)``, −1 where there are fewer cells.
+        similarities: float32 ``(n_query, n_probe)``, inner products with their centres.
+    """
+
+    cells: Numbers
+    similarities: Floats
+
+
+class Codebook:
+    """Cells and the code of vectors relative to them. Frozen; threads may share it.
+
+    Attributes:
+        n_cells, dim: how many cells, and the length of a vector.
+        n_tokens: size of the corpus that the cells were planned for.
+        fingerprint: 16 bytes by which codes know their codebook.
+    """
+
+    def __init__(self, parts: CodebookParts) -> None:
+        """Not for callers: see ``train`` and ``from_bytes``."""
+        self.dim = parts.dim
+        self.n_tokens = parts.n_tokens
+        self.n_cells = int(parts.graph.ntotal)
+        self.fingerprint = parts.fingerprint
+        self._parts = parts
+        self._graph = parts.graph
+        self._patterns = parts.patterns
+        self._stretch = parts.stretch
+        self._types = parts.types
+        self._starts = parts.starts
+        self._width = parts.patterns.shape[0] * parts.patterns.shape[2]
+        self._centres = centres_of(parts.graph)
+        if not np.isfinite(self._centres).all():
+            raise ValueError("the centres of a codebook must be finite")
+        self._half_norms = np.einsum("ij,ij->i", self._centres, self._centres) / 2
+        self._quantizer = faiss().ProductQuantizer(self._width, len(self._patterns), 4)
+        faiss().copy_array_to_vector(self._patterns.ravel(), self._quantizer.centroids)
+        self._quantizer.sync_transposed_centroids()
+
+    @property
+    def code_size(self) -> int:
+        """Bytes of one code."""
+        return len(self._patterns) // 2
+
+    @classmethod
+    def train(cls, vectors: Floats, types: Ids, n_tokens: int, *, seed: int = 0) -> Codebook:
+        """Plan cells for a corpus and learn how to code it.
+
+        Args:
+            vectors: float32 ``(n ≥ 1, dim)``, a sample of the corpus' position-aware vectors, of unit length or zero.
+            types: int32 ``(n,)``, their token ids; −1 where a token has none.
+            n_tokens: of the whole corpus.
+            seed: of the k-means.
+
+        Raises:
+            ValueError: shapes or types are not these, or the sample is empty.
+        """
+        if vectors.ndim != 2 or vectors.dtype != np.float32 or not vectors.size:
+            raise ValueError(f"the sample is {vectors.dtype} {vectors.shape}; it must be float32 (n ≥ 1, dim ≥ 1)")
+        if types.shape != (len(vectors),) or types.dtype != np.int32:
+            raise ValueError(f"types are {types.dtype} {types.shape}; they must be int32 ({len(vectors)},)")
+        with _one_thread():
+            return cls._train(vectors, types, n_tokens, seed)
+
+    @classmethod
+    def _train(cls, vectors: Floats, types: Ids, n_tokens: int, seed: int) -> Codebook:
+        dim = vectors.shape[1]
+        n_sub = -(-dim // SUB_DIMENSIONS)
+        n_sub += n_sub % 2
+        vectors = _padded(vectors, n_sub * SUB_DIMENSIONS)
+        n_tokens = max(n_tokens, len(vectors))
+        own_types, centres, starts = plan(vectors, types, n_tokens, seed)
+        graph = graph_over(centres)
+        no_patterns = np.zeros((n_sub, 16, SUB_DIMENSIONS), np.float32)
+        parts = CodebookParts(dim, n_tokens, graph, no_patterns, 1.0, own_types, starts, bytes(16))
+        generator = np.random.default_rng(seed)
+        chosen = generator.permutation(len(vectors))[:PQ_SAMPLES]
+        some = vectors[chosen]
+        book = cls(parts)
+        cells = book._cells(some, types[chosen], RareCells())
+        residuals = some - book._centres[cells]
+        patterns = learn_patterns(residuals, n_sub, seed)
+        parts = replace(parts, patterns=patterns)
+        book = cls(parts)
+        stretch = stretch_of(residuals, book._residuals(book.encode(some[:, :dim], cells)))
+        hashed = hashlib.blake2b(digest_size=16)
+        for part in (np.array([n_tokens, dim]), book._centres, patterns, np.array(stretch), own_types, starts):
+            hashed.update(np.ascontiguousarray(part).tobytes())
+        return cls(replace(parts, stretch=stretch, fingerprint=hashed.digest()))
+
+    def padded(self, vectors: Floats) -> Floats:
+        """Return vectors with as many dimensions as codes stand for: float32 ``(n, width)``, zeros added."""
+        return _padded(vectors, self._width)
+
+    def cells(self, vectors: Floats, types: Ids, rare: RareCells | None = None) -> Ids:
+        """Return the cell of each token: int32 ``(n,)``.
+
+        Known where the type has one cell; the nearest of its cells where it has several; for a rarer type the nearest
+        of all cells, that of the type's first vector; without a type, the nearest of all.
+
+        Args:
+            vectors: float32 ``(n, dim)``.
+            types: int32 ``(n,)``, −1 for none.
+            rare: cells of rare types that earlier calls found; this call adds to it. None begins anew.
+        """
+        return self._cells(self.padded(vectors), types, RareCells() if rare is None else rare)
+
+    def probe(self, query: Floats, n_probe: int) -> Probe:
+        """Return the nearest cells of each token of a query, float32 ``(n_query, dim)``, nearest first."""
+        n_found = min(n_probe, self.n_cells)
+        cells = np.full((len(query), n_probe), -1, np.int64)
+        similarities = np.zeros((len(query), n_probe), np.float32)
+        if len(query) and n_found:
+            similarities[:, :n_found], cells[:, :n_found] = nearest_cells(self._graph, self.padded(query), n_found)
+        return Probe(cells, similarities)
+
+    def encode(self, vectors: Floats, cells: Ids) -> Bytes:
+        """Return the codes of vectors in given cells: uint8 ``(n, code_size)``, two 4-bit codes a byte."""
+        padded = self.padded(vectors)
+        codes = np.empty((len(padded), self.code_size), np.uint8)
+        room = np.empty((min(len(padded), ENCODE_TOKENS), self._width), np.float32)
+        for begin in range(0, len(padded), ENCODE_TOKENS):
+            some = slice(begin, begin + ENCODE_TOKENS)
+            residuals = room[: len(padded[some])]
+            np.take(self._centres, cells[some], axis=0, out=residuals, mode="clip")
+            np.subtract(padded[some], residuals, out=residuals)
+            codes[some] = self._quantizer.compute_codes(residuals)
+        return codes
+
+    def decode(self, codes: Bytes, cells: Ids) -> Floats:
+        """Return the vectors that codes in given cells stand for in a search: float32 ``(n, dim)``."""
+        vectors: Floats = (self._centres[cells] + self._residuals(codes))[:, : self.dim]
+        return vectors
+
+    def _residuals(self, codes: Bytes) -> Floats:
+        halves = np.stack([codes & 15, codes >> 4], axis=2).reshape(len(codes), -1)
+        residuals: Floats = self._patterns[np.arange(len(self._patterns)), halves].reshape(len(codes), -1)
+        return residuals * np.float32(self._stretch)
+
+    def index(self) -> Any:
+        """Return a new FAISS index over these cells that has no lists yet. The codebook must outlive it."""
+        library = faiss()
+        n_sub, _, sub_dimensions = self._patterns.shape
+        index = library.IndexIVFPQFastScan(
+            self._graph, n_sub * sub_dimensions, self.n_cells, n_sub, 4, library.METRIC_INNER_PRODUCT, BLOCK, False
+        )
+        index.by_residual = True
+        library.copy_array_to_vector((self._patterns * np.float32(self._stretch)).ravel(), index.pq.centroids)
+        index.is_trained = True
+        return index
+
+    def to_bytes(self) -> bytes:
+        """Return all of it; ``from_bytes`` reads it back."""
+        return codebook_bytes(self._parts)
+
+    @classmethod
+    def from_bytes(cls, buffer: bytes | memoryview | Bytes) -> Codebook:
+        """Read what ``to_bytes`` gave.
+
+        Raises:
+            ValueError: it is anything else.
+        """
+        return cls(read_codebook(buffer))
+
+    def _cells(self, vectors: Floats, types: Ids, rare: RareCells) -> Ids:
+        place = places(self._types, types)
+        known = place >= 0
+        first = self._starts[place]
+        counts = np.where(known, self._starts[place + 1] - first, 0)
+        cells = np.where(counts == 1, first, -1).astype(np.int32)
+        split = np.flatnonzero(counts > 1)
+        order = split[np.argsort(place[split], kind="stable")]
+        bounds = np.flatnonzero(np.diff(place[order], prepend=-1, append=-1))
+        for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+            tokens = order[begin:end]
+            cells_of_type = slice(int(first[tokens[0]]), int(first[tokens[0]] + counts[tokens[0]]))
+            distances = vectors[tokens] @ self._centres[cells_of_type].T - self._half_norms[cells_of_type]
+            cells[tokens] = cells_of_type.start + distances.argmax(axis=1)
+        others = np.flatnonzero(~known & (types >= 0))
+        if len(others):
+            different, firsts, inverse = np.unique(types[others], return_index=True, return_inverse=True)
+            found = rare.of(different)
+            new = np.flatnonzero(found < 0)
+            if len(new):
+                found[new] = np.maximum(nearest_cells(self._graph, vectors[others[firsts[new]]], 1)[1][:, 0], 0)
+                rare.add(different[new], found[new])
+            cells[others] = found[inverse]
+        untyped = np.flatnonzero(types < 0)
+        if len(untyped):
+            cells[untyped] = nearest_cells(self._graph, vectors[untyped], 1)[1][:, 0]
+        # subtle: a graph may lose a node; any cell is valid
+        return np.maximum(cells, 0)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    # many small k-means, where threads mostly wait for each other; so the result does not depend on them either
+    library = faiss()
+    n_threads = library.omp_get_max_threads()
+    library.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        library.omp_set_num_threads(n_threads)
+
+
+def _padded(vectors: Floats, width: int) -> Floats:
+    vectors = np.ascontiguousarray(vectors, np.float32)
+    if vectors.shape[1] == width:
+        return vectors
+    wide = np.zeros((len(vectors), width), np.float32)
+    wide[:, : vectors.shape[1]] = vectors
+    return wide

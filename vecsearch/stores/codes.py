@@ -1,0 +1,240 @@
+"""The codes of one segment: made, merged, and searched for passages that may hold good partners of a query's tokens.
+
+Their bytes on disk are searched in place: FAISS is given their address, and nothing is copied. All segments of one
+codebook share the cells, so one ``Probe`` serves them all, and segments are merged without decoding. Scores are
+approximate, and this module does not know exact ones.
+"""
+
+from __future__ import annotations
+
+import struct
+import weakref
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecsearch.stores.code_layout import Layout
+from vecsearch.stores.codebook import Codebook, Probe
+from vecsearch.stores.faiss_library import faiss
+from vecsearch.stores.fastscan import BLOCK, unpacked
+from vecsearch.stores.token_types import RareCells
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from vecsearch.types import Bools, Floats, Ids
+
+    Bytes = npt.NDArray[np.uint8]
+    Numbers = npt.NDArray[np.int64]
+
+__all__ = ["Codes"]
+
+LIFT = 0.05
+"""How far below the lowest cell of a probe similarities are counted from."""
+
+
+class Codes:
+    """The codes of one segment. Frozen; threads may share it.
+
+    Attributes:
+        n: tokens.
+    """
+
+    def __init__(self, codebook: Codebook, content: Bytes, layout: Layout) -> None:
+        """Not for callers: see ``build``, ``merged`` and ``from_buffer``."""
+        self.n = layout.n
+        self._codebook = codebook
+        self._content = content
+        self._layout = layout
+        self._index, lists = _over(codebook, content, layout)
+        # subtle: FAISS unmaps the address when the lists die, but it was not FAISS that mapped it
+        weakref.finalize(self, _forget, self._index, lists).atexit = False
+
+    @classmethod
+    def build(cls, codebook: Codebook, blocks: Iterable[tuple[Floats, Ids, Numbers]]) -> Codes:
+        """Code vectors.
+
+        Args:
+            codebook: trained.
+            blocks: vectors float32 ``(n, dim)``, types int32 ``(n,)`` and numbers int64 ``(n,)`` ≥ 0, the passages that
+                the tokens belong to. One block is in memory at a time, and ``code_size + 12`` bytes a token.
+
+        Raises:
+            ValueError: a number is negative, or a block is not of such shapes.
+        """
+        all_codes, all_cells, all_numbers = [], [], []
+        rare = RareCells()
+        for vectors, types, numbers in blocks:
+            if vectors.shape != (len(numbers), codebook.dim) or types.shape != numbers.shape:
+                raise ValueError(
+                    f"a block has vectors {vectors.shape}, types {types.shape} and numbers {numbers.shape}; "
+                    f"they must be (n, {codebook.dim}), (n,) and (n,)"
+                )
+            if len(numbers) and numbers.min() < 0:
+                raise ValueError(f"a passage has the number {numbers.min()}; numbers must be 0 or more")
+            cells = codebook.cells(vectors, types, rare)
+            all_codes.append(codebook.encode(vectors, cells))
+            all_cells.append(cells)
+            all_numbers.append(numbers.astype(np.int64))
+        cells = np.concatenate([np.zeros(0, np.int32), *all_cells])
+        codes = np.concatenate([np.zeros((0, codebook.code_size), np.uint8), *all_codes])
+        numbers = np.concatenate([np.zeros(0, np.int64), *all_numbers])
+        del all_cells, all_codes, all_numbers
+        layout = Layout.of(np.bincount(cells, minlength=codebook.n_cells), codebook.code_size)
+        content = layout.allocate(codebook.fingerprint)
+        order = np.argsort(cells, kind="stable")
+        for begin, end in layout.chunks():
+            some = order[layout.tokens[begin] : layout.tokens[end]]
+            layout.fill(content, begin, end, codes[some], numbers[some])
+        return cls(codebook, content, layout)
+
+    @classmethod
+    def merged(cls, codebook: Codebook, parts: Sequence[Codes], allowed: Bytes | None = None) -> Codes:
+        """Return the codes of several segments of one codebook as one, neither decoded nor coded again.
+
+        Args:
+            codebook: of all of them.
+            parts: segments.
+            allowed: as for ``search``; codes of other passages are left out.
+        """
+        sizes = np.zeros(codebook.n_cells, np.int64)
+        for part in parts:
+            for begin, end in part._layout.chunks():
+                kept = _is_allowed(part._numbers(begin, end), allowed)
+                sizes[begin:end] += np.bincount(part._layout.cells(begin, end)[kept] - begin, minlength=end - begin)
+        layout = Layout.of(sizes, codebook.code_size)
+        content = layout.allocate(codebook.fingerprint)
+        for begin, end in layout.chunks():
+            cells, numbers, codes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], []
+            codes.append(np.zeros((0, codebook.code_size), np.uint8))
+            for part in parts:
+                some = part._numbers(begin, end)
+                kept = _is_allowed(some, allowed)
+                cells.append(part._layout.cells(begin, end)[kept])
+                numbers.append(some[kept])
+                codes.append(part._flat(begin, end)[kept])
+            order = np.argsort(np.concatenate(cells), kind="stable")
+            layout.fill(content, begin, end, np.concatenate(codes)[order], np.concatenate(numbers)[order])
+        return cls(codebook, content, layout)
+
+    def search(self, query: Floats, probe: Probe, k: int, allowed: Bytes | None = None) -> tuple[Floats, Numbers]:
+        """Return the best tokens of each query token, best first.
+
+        Args:
+            query: float32 ``(n_query, dim)``.
+            probe: of this query.
+            k: tokens.
+            allowed: uint8 ``(n,)``: passage p may be found if bit p % 8 of byte p // 8 is set; none beyond it may.
+
+        Returns:
+            Approximate similarities float32 ``(n_query, k)`` and the numbers of their passages, int64 of that shape;
+            −inf and −1 where fewer were found.
+        """
+        similarities = np.full((len(query), k), -np.inf, np.float32)
+        numbers = np.full((len(query), k), -1, np.int64)
+        if not self.n or not similarities.size or not probe.cells.size or (allowed is not None and not len(allowed)):
+            return similarities, numbers
+        library = faiss()
+        parameters = library.SearchParametersIVF()
+        parameters.nprobe = probe.cells.shape[1] + 1
+        if allowed is not None:
+            allowed = np.ascontiguousarray(allowed)
+            # subtle: FAISS keeps an address of it, so it must have a name as long as the search goes on
+            selector = library.IDSelectorBitmap(len(allowed), library.swig_ptr(allowed))
+            parameters.sel = selector
+        padded = self._codebook.padded(query)
+        # subtle: FAISS adds up whole numbers from the lowest cell on, and drops what has 0. One cell that is not there,
+        # lower than all others, lifts every token above 0.
+        lowest = np.where(probe.cells < 0, np.inf, probe.similarities).min(axis=1, keepdims=True) - LIFT
+        cells = np.concatenate([probe.cells, np.full((len(query), 1), -1)], axis=1)
+        biases = np.concatenate(
+            [np.where(probe.cells < 0, lowest, probe.similarities), lowest], axis=1, dtype=np.float32
+        )
+        self._index.search_preassigned_c(
+            len(query),
+            library.swig_ptr(padded),
+            k,
+            library.swig_ptr(cells),
+            library.swig_ptr(biases),
+            library.swig_ptr(similarities),
+            library.swig_ptr(numbers),
+            False,
+            parameters,
+        )
+        similarities[numbers < 0] = -np.inf
+        return similarities, numbers
+
+    @property
+    def n_bytes(self) -> int:
+        """Length of what ``to_bytes`` returns."""
+        return len(self._content)
+
+    def to_bytes(self) -> bytes:
+        """Return all of it, without the codebook; ``from_buffer`` reads it back."""
+        return self._content.tobytes()
+
+    @property
+    def content(self) -> Bytes:
+        """What ``to_bytes`` returns, without a copy: uint8 ``(n_bytes,)``."""
+        return self._content
+
+    @classmethod
+    def from_buffer(cls, codebook: Codebook, buffer: bytes | memoryview | Bytes) -> Codes:
+        """Use what ``to_bytes`` gave in place: nothing is copied, and a memory map stays one.
+
+        Args:
+            codebook: the one they were made with.
+            buffer: kept as long as the codes live, best at an address that 8 divides. Its checksum was verified by the
+                caller.
+
+        Raises:
+            ValueError: it is anything else, or belongs to another codebook.
+        """
+        content = np.frombuffer(buffer, np.uint8)
+        return cls(codebook, content, Layout.read(content, codebook))
+
+    def _numbers(self, begin: int, end: int) -> Numbers:
+        return self._layout.numbers(self._content)[self._layout.slots(begin, end)]
+
+    def _flat(self, begin: int, end: int) -> Bytes:
+        layout = self._layout
+        first, last = layout.blocks[begin], layout.blocks[end]
+        return unpacked(layout.codes(self._content)[first:last])[layout.rows(begin, end)]
+
+
+def _over(codebook: Codebook, content: Bytes, layout: Layout) -> tuple[Any, Any]:
+    """Return a FAISS index whose lists are read from ``content``, and the lists, which nobody owns yet."""
+    library = faiss()
+    codes_at = layout.blocks[:-1] * BLOCK * layout.code_size
+    numbers_at = layout.begin_numbers - layout.begin_codes + 8 * layout.first_slots[:-1]
+    capacities = (numbers_at - codes_at) // layout.code_size
+    table = np.stack([layout.sizes, capacities, codes_at], axis=1).astype(np.uint64)
+    n_bytes = len(content) - layout.begin_codes
+    head = b"ilod" + struct.pack("<3Q", len(table), layout.code_size, len(table))
+    serialized = np.frombuffer(head + table.tobytes() + struct.pack("<3Q", 0, 0, n_bytes), np.uint8)
+    reader = library.ZeroCopyIOReader(library.swig_ptr(serialized), serialized.size)
+    lists = library.read_InvertedLists(reader, library.IO_FLAG_SKIP_IVF_DATA | library.IO_FLAG_READ_ONLY)
+    body = content[layout.begin_codes :]
+    if len(body):
+        lists.ptr = library.swig_ptr(body)
+    index = codebook.index()
+    index.replace_invlists(lists, False)
+    index.ntotal = layout.n
+    return index, lists
+
+
+def _forget(index: Any, lists: Any) -> None:
+    # subtle: the lists die with the index now. They were not the index's before, so that a process that ends while
+    # codes are alive leaves them alone.
+    lists.ptr = None
+    index.own_invlists = True
+
+
+def _is_allowed(numbers: Numbers, allowed: Bytes | None) -> Bools:
+    if allowed is None:
+        return np.ones(len(numbers), bool)
+    is_allowed = np.zeros(len(numbers), bool)
+    within = np.flatnonzero(numbers >> 3 < len(allowed))
+    is_allowed[within] = allowed[numbers[within] >> 3] >> (numbers[within] & 7).astype(np.uint8) & 1
+    return is_allowed
