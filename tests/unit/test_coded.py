@@ -100,11 +100,13 @@ def test_candidates_equal_their_definition(n_query: int, k: int, n_parts: int, s
         assert scan.unfound(np.array([length]))[0] == pytest.approx(right, rel=1e-4, abs=1e-5)
 
 
-def test_of_several_segments_the_nearest_tokens_count() -> None:
-    first = Found(np.array([[0.9, 0.1]], np.float32), np.array([[0, 1]]), 2)
-    second = Found(np.array([[0.8, 0.7]], np.float32), np.array([[2, 3]]), 2)
-    scan = coded([first, second], np.ones(4, np.int64), n_nearest=2).candidates(asked(1), MaxSimScorer())
-    assert scan.embedded.tolist() == [0, 2]
+def test_each_segment_gives_its_share_of_the_nearest_tokens() -> None:
+    rng = np.random.default_rng(0)
+    large = Found(rng.random((1, 3_000)).astype(np.float32), np.arange(3_000)[None], 3_000)
+    small = Found(rng.random((1, 1_000)).astype(np.float32), np.arange(3_000, 4_000)[None], 1_000)
+    scan = coded([large, small], np.ones(4_000, np.int64), n_nearest=400).candidates(asked(1), MaxSimScorer())
+    assert int((scan.embedded < 3_000).sum()) == 1.25 * 300 + 64 - 39  # never more than the nearest that are wanted
+    assert int((scan.embedded >= 3_000).sum()) == 1.25 * 100 + 64
     assert scan.depth == 5
 
 

@@ -35,6 +35,10 @@ LIGHT = 0.05
 """Tokens of a query below this share of the heaviest one's weight are not looked up …"""
 FEWEST_HEAVY = 3
 """… but so many are: "to be or not to be" must find Hamlet."""
+SPREAD = 1.25
+"""Of the nearest tokens, a segment gives so many times its share, …"""
+FEWEST_NEAREST = 64
+"""… and so many more."""
 MOST_WIDENED = 8
 """Where few passages are allowed, at most so many times as many cells are looked through."""
 
@@ -101,19 +105,19 @@ class Coded:
         n_probe = int(depth.n_probe * min(MOST_WIDENED, 1 / max(share, 1e-9)))
         probe = self.codebook.probe(vectors, min(n_probe, self.codebook.n_cells))
         bitmap = self._bitmap(allowed)
-        n = depth.n_nearest
-        found = [part.search(vectors, probe, min(n, part.n), bitmap) for part in self.parts]
-        rows = []
-        for row in range(len(vectors)):
-            similarities = np.concatenate([values[row] for values, _ in found])
-            numbers = np.concatenate([passages[row] for _, passages in found])
-            is_found = numbers >= 0
-            similarities, numbers = similarities[is_found], numbers[is_found]
-            if len(similarities) > n:
-                best = np.argpartition(similarities, len(similarities) - n)[len(similarities) - n :]
-                similarities, numbers = similarities[best], numbers[best]
-            rows.append((similarities, numbers))
-        return rows
+        n_coded = sum(part.n for part in self.parts)
+        found = []
+        for part in self.parts:
+            # of each segment its share, and some more since the nearest are not spread evenly
+            n = min(depth.n_nearest, int(SPREAD * depth.n_nearest * part.n / n_coded) + FEWEST_NEAREST)
+            found.append(part.search(vectors, probe, min(n, part.n), bitmap))
+        similarities = np.concatenate([values for values, _ in found], axis=1)
+        numbers = np.concatenate([passages for _, passages in found], axis=1)
+        are_found = numbers >= 0
+        return [
+            (values[is_found], passages[is_found])
+            for values, passages, is_found in zip(similarities, numbers, are_found, strict=True)
+        ]
 
     def _bitmap(self, allowed: Numbers | None) -> Bitmap | None:
         n_coded = sum(part.n for part in self.parts)

@@ -42,8 +42,6 @@ LARGEST = 8_000_000
 """Tokens of a segment of codes that is merged no further."""
 MERGED = 8
 """As many segments of about one size become one."""
-SCATTERED = 4
-"""With so many small segments, they are gathered when a writer flushes: each costs every search a little."""
 BLOCK_TOKENS = 65_536
 """Tokens whose vectors are in memory at a time."""
 
@@ -174,14 +172,22 @@ class Coder:
         return []
 
     def gatherable(self, records: Sequence[tuple[int, SegmentRecord]]) -> list[tuple[int, SegmentRecord]]:
-        """Return segments that are to become one so that there are few: ``SCATTERED`` of them or more, or none."""
+        """Return segments that are to become one so that there are few: the smallest ones, or none.
+
+        A larger one joins where it has at most twice the codes of all smaller ones together, so that few additions
+        never move many codes.
+        """
         small = sorted(
-            (one for one in records if one[1].codebook_no is not None and one[1].n_vectors < LARGEST),
-            key=lambda one: one[1].n_vectors,
+            (one for one in records if one[1].codebook_no is not None), key=lambda one: (one[1].n_vectors, one[0])
         )
-        ends = np.cumsum([record.n_vectors for _, record in small])
-        n = int(np.searchsorted(ends, LARGEST, side="right"))
-        return small[:n] if len(small) >= SCATTERED and n > 1 else []
+        chosen = small[:1]
+        n = sum(record.n_vectors for _, record in chosen)
+        for one in small[1:]:
+            if one[1].n_vectors > 2 * n or n + one[1].n_vectors > LARGEST:
+                break
+            chosen.append(one)
+            n += one[1].n_vectors
+        return chosen if len(chosen) > 1 else []
 
     def _write(self, codes: Codes, codebook_no: int | None) -> SegmentRecord:
         stored = write_file(self._folder, [codes.content.data], ".codes", self._sync)
