@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.peers.arrays import write_arrays
-from tests.bench.peers.environments import PEERS, Installed, InstallError, Peer, install
+from tests.bench.peers.environments import COMMITTED, PEERS, Installed, InstallError, Peer, install
 from tests.bench.peers.figures import markdown, notes
 from tests.bench.peers.running import Limits, PeerError, Workplace
 from tests.bench.timing import ROOT, machine
@@ -65,13 +65,15 @@ def _run(arguments: argparse.Namespace, keep: Path) -> None:
         facts = write_arrays(keep / str(size) / "arrays", size, pipeline)
         (keep / str(size) / "indexes").mkdir(exist_ok=True)
         workplace = Workplace(keep / str(size) / "arrays", keep / str(size) / "indexes", limits)
-        found = everything["sizes"].setdefault(str(size), {"commit": _commit(), "facts": facts, "peers": {}})
+        found = everything["sizes"].setdefault(str(size), {"commit": "", "facts": facts, "peers": {}})
         for peer in peers:
             if peer.name in found["peers"]:
                 continue
             name = peer.environment or peer.name
             if name not in installed:
                 installed[name] = _installed(peer, keep)
+            if COMMITTED in peer.requirements:
+                found["commit"] = _commit()
             found["peers"][peer.name] = _figures(workplace, peer, installed[name], everything["sizes"], size)
             if arguments.json:  # a run takes long: what is known is kept
                 arguments.json.write_text(json.dumps(everything, indent=1))
@@ -137,6 +139,7 @@ def _plot(folder: Path, everything: dict[str, Any], keep: Path) -> None:
 
 
 def _commit() -> str:
+    """Return the commit that has just been installed from."""
     words = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "an unknown commit"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.bench.timing import ROOT
 
-__all__ = ["PEERS", "InstallError", "Installed", "Peer", "folder_bytes", "install"]
+__all__ = ["COMMITTED", "PEERS", "InstallError", "Installed", "Peer", "folder_bytes", "install"]
 
 COMMITTED = "vecsearch at HEAD"
 """Stands for what is committed of this project, so that figures belong to a commit, not to a moment."""

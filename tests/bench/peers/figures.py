@@ -35,7 +35,7 @@ def markdown(
         facts: of the collection; see ``arrays``.
         peers: in the order of the table.
         figures: of each peer by name, as ``Workplace.measure`` returns them, or ``{"skipped": reason}``.
-        commit: of vecsearch.
+        commit: of vecsearch; empty where it is not measured.
     """
     tried = [peer for peer in peers if peer.name in figures]
     measured = [peer for peer in tried if "skipped" not in figures[peer.name]]
@@ -43,7 +43,8 @@ def markdown(
     lines = [
         f"{facts['n_passages']:,} passages, {facts['n_tokens']:,} tokens, {facts['n_queries']} queries; "
         f"the vectors alone took {facts['embed_seconds']:.1f} s; "
-        f"load average {min(loads, default=0):.1f} to {max(loads, default=0):.1f}; vecsearch at {commit}",
+        f"load average {min(loads, default=0):.1f} to {max(loads, default=0):.1f}"
+        + (f"; vecsearch at {commit}" if commit else ""),
         "",
         f"| {' | '.join(HEADINGS)} |",
         f"|{'---|' * len(HEADINGS)}",

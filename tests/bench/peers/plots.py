@@ -25,16 +25,17 @@ def main() -> None:
     folder = Path(sys.argv[2])
     folder.mkdir(parents=True, exist_ok=True)
     for size, found in sizes.items():
-        figure, axes = plt.subplots(figsize=(8, 5))
+        figure, axes = plt.subplots(figsize=(8, 6))
         for name, peer in found["peers"].items():
             if "skipped" not in peer and peer["threads_1"]["recall"] is not None:
                 point = peer["threads_1"]["p50_ms"], peer["threads_1"]["recall"]
                 axes.scatter(*point)
-                axes.annotate(name, point, xytext=(5, 3), textcoords="offset points")
+                axes.annotate(name, point, xytext=(3, 5), textcoords="offset points", rotation=50)
         axes.set(
             xscale="log",
             xlabel="p50 of a query, ms, 1 thread",
             ylabel="recall@10 of exact MaxSim",
+            ylim=(None, 1.2),
             title=f"{int(size):,} passages",
         )
         figure.savefig(folder / f"recall-{size}.svg", bbox_inches="tight")
@@ -53,8 +54,9 @@ def _sizes(sizes: dict[str, Any], path: Path) -> None:
         ]
         if known:
             passages = [size for size, _ in known]
-            latency.plot(passages, [peer["threads_1"]["p50_ms"] for _, peer in known], "o-", label=name)
-            build.plot(passages, [peer["build_s"] for _, peer in known], "o-", label=name)
+            colour = mpl.colormaps["tab20"](names.index(name) % 20)
+            latency.plot(passages, [peer["threads_1"]["p50_ms"] for _, peer in known], "o-", label=name, color=colour)
+            build.plot(passages, [peer["build_s"] for _, peer in known], "o-", label=name, color=colour)
     latency.set(xscale="log", yscale="log", xlabel="passages", ylabel="p50 of a query, ms, 1 thread")
     build.set(xscale="log", yscale="log", xlabel="passages", ylabel="build, s", ylim=(0.1, None))
     build.legend(bbox_to_anchor=(1.02, 1), loc="upper left")
