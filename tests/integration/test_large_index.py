@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,25 @@ def test_many_queries_at_once_find_what_one_by_one_do(make: Callable[..., Index]
         alone = index.search(query, 5)
         assert [hit.doc_id for hit in hits] == [hit.doc_id for hit in alone]
         assert [hit.score for hit in hits] == pytest.approx([hit.score for hit in alone], rel=1e-5)
+
+
+def test_threads_may_share_an_index_that_is_written(make: Callable[..., Index]) -> None:
+    index = make()
+    index.add(documents(300))
+    queries = texts(30, seed=6)
+    expected = [[hit.doc_id for hit in index.search(query, 5, mode="vector")] for query in queries]
+
+    def search(query: str) -> list[str]:
+        return [hit.doc_id for hit in index.search(query, 5, mode="vector")]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(search, queries)) == expected
+        found = pool.map(search, queries * 3)
+        for number in range(5):
+            index.add([Document(id=f"other-{number}", text="nothing like it " * 30)])
+        assert all(len(doc_ids) == 5 for doc_ids in found)
+    index.compact()
+    assert index.verify() == []
 
 
 def test_given_vectors_without_types_have_codes_too(make: Callable[..., Index]) -> None:
