@@ -225,10 +225,9 @@ class Index:
         self._tune_if_grown()
 
     def _tune_if_grown(self) -> None:
-        with self._store.snapshot() as snapshot:
-            depth = snapshot.depth()
-            is_known = depth is None or snapshot.n_tokens < 2 * depth.n_tokens
-        if not is_known:
+        facts = self._store.info()  # a snapshot with vectors would map all of them
+        approximate = facts.get("approximate")
+        if approximate is not None and facts["n_tokens"] >= 2 * approximate["n_tokens"]:
             self.tune()
 
     def tune(self, recall: float | None = None, *, n_queries: int | None = None) -> dict[str, Any] | None:

@@ -51,6 +51,8 @@ __all__ = [
 ]
 
 DEFAULT_MAX_TOKENS = 256
+ROW_BYTES = 1 << 26
+"""About how much memory the rows of an index's words take: 65,536 of 256 dimensions."""
 
 
 @dataclass(frozen=True)
@@ -344,7 +346,7 @@ class GivenVectors(Pipeline):
 
 
 class RowTable:
-    """The rows of a growing set of token ids, each computed once; split into directions and norms.
+    """The rows of token ids, each computed once while there is room; split into directions and norms.
 
     Args:
         pipeline: static, with an open or a closed vocabulary.
@@ -357,29 +359,39 @@ class RowTable:
         self._lock = Lock()
         self._units: Floats = np.zeros((0, pipeline.dim), np.float32)
         self._norms: Floats = np.zeros(0, np.float32)
-        self._has_row: Bools = np.zeros(0, bool)
+        self._n_rows = 0
+        self._places: Ids = np.zeros(0, np.int32)  # of the row of each id; −1 where it has none
 
     def take(self, ids: Ids) -> tuple[Floats, Floats]:
         """Return unit rows float32 ``(n, dim)`` and norms float32 ``(n,)`` of token ids int32 ``(n,)`` ≥ 0."""
         with self._lock:
             if len(ids):
-                self._grow(int(ids.max()) + 1)
-                missing = np.unique(ids[~self._has_row[ids]])
+                self._make_room(int(ids.max()) + 1)
+                missing = np.unique(ids[self._places[ids] < 0])
+                if self._n_rows + len(missing) > max(ROW_BYTES // (4 * self._pipeline.dim), len(self._norms)):
+                    # full: what is frequent is soon there again
+                    self._places[:] = -1
+                    self._n_rows = 0
+                    missing = np.unique(ids)
+                self._grow(self._n_rows + len(missing))
                 for begin in range(0, len(missing), 1 << 14):
                     self._fill(missing[begin : begin + (1 << 14)])
-            return self._units[ids], self._norms[ids]
+            places = self._places[ids]
+            return self._units[places], self._norms[places]
 
-    def _grow(self, n: int) -> None:
-        if n <= len(self._norms):
+    def _make_room(self, n_ids: int) -> None:
+        if n_ids > len(self._places):
+            more = max(n_ids, 2 * len(self._places)) - len(self._places)
+            self._places = np.concatenate([self._places, np.full(more, -1, np.int32)])
+
+    def _grow(self, n_rows: int) -> None:
+        if n_rows <= len(self._norms):
             return
-        size = max(n, 2 * len(self._norms), 1024)
-        # subtle: pages of np.zeros cost nothing until they are written, so a reader with one large id stays small
+        size = max(n_rows, min(2 * len(self._norms), ROW_BYTES // (4 * self._pipeline.dim)), 1024)
         units = np.zeros((size, self._pipeline.dim), np.float32)
-        filled = np.flatnonzero(self._has_row)
-        units[filled] = self._units[filled]
+        units[: self._n_rows] = self._units[: self._n_rows]
         self._units = units
         self._norms = np.concatenate([self._norms, np.zeros(size - len(self._norms), np.float32)])
-        self._has_row = np.concatenate([self._has_row, np.zeros(size - len(self._has_row), bool)])
 
     def _fill(self, ids: npt.NDArray[np.signedinteger]) -> None:
         closed = self._pipeline.closed_vocabulary
@@ -389,8 +401,10 @@ class RowTable:
         else:
             entries = [closed.entries[number] for number in ids.tolist()]
             starts_word = closed.starts_word[ids]
-        self._units[ids], self._norms[ids] = split_rows(self._pipeline.entry_rows(entries, starts_word))
-        self._has_row[ids] = True
+        rows = slice(self._n_rows, self._n_rows + len(ids))
+        self._units[rows], self._norms[rows] = split_rows(self._pipeline.entry_rows(entries, starts_word))
+        self._places[ids] = np.arange(rows.start, rows.stop, dtype=np.int32)
+        self._n_rows = rows.stop
 
 
 def split_rows(rows: Floats) -> tuple[Floats, Floats]:

@@ -17,6 +17,7 @@ from vecsearch import Document, GivenVectors, Index, IndexClosedError, IndexLock
 from vecsearch.protocols import CollectionStatistics
 from vecsearch.stores import embedded, segments
 from vecsearch.stores.memory import MemoryStore
+from vecsearch.stores.protocol import ScanQuery
 from vecsearch.types import FileRecord
 
 PEBBLES = ("a", "b", "c")
@@ -259,7 +260,7 @@ def test_a_snapshot_survives_a_compaction(folder_index: Index) -> None:
             assert not any(path.exists() for path in files)
             query = np.full((1, 16), 0.25, np.float32)
             statistics = CollectionStatistics(1, 1.0, 1, np.zeros((1, 0), np.float32))
-            found = snapshot.scan(query, np.ones(1, np.float32), MaxSim(), statistics).embedded
+            found = snapshot.scan(ScanQuery(query, np.ones(1, np.float32), statistics), MaxSim()).embedded
             table = snapshot.passages()
             assert set(found.tolist()) == set(table.embedded.tolist())
             assert len({place.doc_id for place in snapshot.places(table.passages)}) == 7

@@ -62,11 +62,13 @@ def write_segment(folder: Path, vectors: Floats, sync: Callable[[Path], None]) -
         OSError: the file system refused.
     """
     library = faiss()
+    vectors = np.ascontiguousarray(vectors)
     index = library.IndexFlatIP(vectors.shape[1])
-    index.add(np.ascontiguousarray(vectors))
-    body = memoryview(library.serialize_index(index))
-    del index
-    return SegmentRecord(write_file(folder, [MARK, body], ".segment", sync), len(vectors), vectors.shape[1])
+    index.ntotal = len(vectors)
+    # what FAISS writes before the vectors, without copies of them: how many numbers they are comes last
+    header = library.serialize_index(index).tobytes()[:-8] + vectors.size.to_bytes(8, "little")
+    pieces = [MARK + header, vectors.data]
+    return SegmentRecord(write_file(folder, pieces, ".segment", sync), len(vectors), vectors.shape[1])
 
 
 def load_segment(folder: Path, record: SegmentRecord) -> Floats:
