@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.peers.arrays import write_arrays
-from tests.bench.peers.environments import COMMITTED, PEERS, Installed, InstallError, Peer, install
+from tests.bench.peers.environments import PEERS, Installed, InstallError, Peer, install
 from tests.bench.peers.figures import markdown, notes
 from tests.bench.peers.running import Limits, PeerError, Workplace
-from tests.bench.timing import ROOT, machine
+from tests.bench.timing import machine
 from vecsearch import Pipeline
 
 PLOTS = Peer("plots", "", ("matplotlib==3.11.2",), "", "")
@@ -72,9 +72,10 @@ def _run(arguments: argparse.Namespace, keep: Path) -> None:
             name = peer.environment or peer.name
             if name not in installed:
                 installed[name] = _installed(peer, keep)
-            if COMMITTED in peer.requirements:
-                found["commit"] = _commit()
-            found["peers"][peer.name] = _figures(workplace, peer, installed[name], everything["sizes"], size)
+            known = installed[name]
+            if isinstance(known, Installed) and known.commit:
+                found["commit"] = known.commit
+            found["peers"][peer.name] = _figures(workplace, peer, known, everything["sizes"], size)
             if arguments.json:  # a run takes long: what is known is kept
                 arguments.json.write_text(json.dumps(everything, indent=1))
     print(everything["machine"])
@@ -136,13 +137,6 @@ def _plot(folder: Path, everything: dict[str, Any], keep: Path) -> None:
         _say(f"no plots: {error}")
         return
     subprocess.run([str(python), str(Path(__file__).with_name("plots.py")), str(figures), str(folder)], check=True)
-
-
-def _commit() -> str:
-    """Return the commit that has just been installed from."""
-    words = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "an unknown commit"
 
 
 def _say(text: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.bench.timing import ROOT
 
-__all__ = ["COMMITTED", "PEERS", "InstallError", "Installed", "Peer", "folder_bytes", "install"]
+__all__ = ["PEERS", "InstallError", "Installed", "Peer", "folder_bytes", "install"]
 
 COMMITTED = "vecsearch at HEAD"
 """Stands for what is committed of this project, so that figures belong to a commit, not to a moment."""
@@ -169,11 +169,13 @@ class Installed:
         python: to run its driver with.
         variables: added to the environment of the driver.
         n_bytes: what it weighs beyond an empty virtual environment; 0 where nothing was installed.
+        commit: of this project, where it is what was installed.
     """
 
     python: Path
     variables: dict[str, str]
     n_bytes: int
+    commit: str = ""
 
 
 def install(peer: Peer, keep: Path) -> Installed:
@@ -187,11 +189,13 @@ def install(peer: Peer, keep: Path) -> Installed:
     wheels = folder / "unpacked"
     variables = {"PYTHONPATH": str(wheels)} if peer.platform else {}
     pins = [*peer.requirements, NUMPY]
+    commit = ""
     if record.exists() and (known := json.loads(record.read_text()))["pins"] == pins:
         if COMMITTED in peer.requirements:
-            sources = _sources(keep)
-            _run([str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", str(sources)])
-        return Installed(python, variables, known["n_bytes"])
+            commit = _commit()
+            sources = str(_sources(keep, commit))
+            _run([str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", sources])
+        return Installed(python, variables, known["n_bytes"], commit)
     _run([sys.executable, "-m", "venv", "--clear", str(folder)])
     empty = folder_bytes(folder)
     pip = [str(python), "-m", "pip", "--disable-pip-version-check"]
@@ -205,12 +209,14 @@ def install(peer: Peer, keep: Path) -> Installed:
         fetched.rmdir()
         _run([*pip, "install", "--quiet", NUMPY])  # what such a peer itself needs
     elif peer.requirements:
-        wanted = [str(_sources(keep)) if one == COMMITTED else one for one in peer.requirements]
+        if COMMITTED in peer.requirements:
+            commit = _commit()
+        wanted = [str(_sources(keep, commit)) if one == COMMITTED else one for one in peer.requirements]
         _run([*pip, "install", "--quiet", *wanted])
     weight = folder_bytes(folder) - empty if peer.requirements else 0
     _run([*pip, "install", "--quiet", NUMPY])
     record.write_text(json.dumps({"pins": pins, "n_bytes": weight}))
-    return Installed(python, variables, weight)
+    return Installed(python, variables, weight, commit)
 
 
 def folder_bytes(folder: Path) -> int:
@@ -220,14 +226,20 @@ def folder_bytes(folder: Path) -> int:
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
-def _sources(keep: Path) -> Path:
-    """Write out what is committed of this project; return the folder. Without git it is the project's own."""
-    if not (ROOT / ".git").exists():
+def _commit() -> str:
+    """Return the last commit of this project, or "" where there is no git."""
+    command = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def _sources(keep: Path, commit: str) -> Path:
+    """Write out what a commit holds; return the folder. Without git it is the project's own."""
+    if not commit:
         return ROOT
     folder = keep / "sources"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    _run(["git", "-C", str(ROOT), "archive", "--output", str(folder / "sources.tar"), "HEAD"])
+    _run(["git", "-C", str(ROOT), "archive", "--output", str(folder / "sources.tar"), commit])
     shutil.unpack_archive(folder / "sources.tar", folder, filter="data")
     return folder
 
