@@ -6,6 +6,7 @@ topped up from texts that the embedder brings, so that the first documents are n
 
 from __future__ import annotations
 
+import itertools
 import threading
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,11 @@ __all__ = ["Background"]
 ENOUGH_TOKENS = 20_000
 """From so many tokens on, an index needs no others for its background."""
 REENCODED = 1_024
-"""Tokens of the sample where they are encoded again: for another order, or where the index has codes only."""
+"""Tokens of the sample that are encoded again where another order is asked for."""
+PASSAGES = 128
+"""Where the index has codes only, the background is made of so many passages, for a whole one must be encoded …"""
+OF_PASSAGE = 32
+"""… with so many tokens of each, spread over it."""
 REACH = 32
 """Neighbours to each side that are encoded with such a token: at decay .75 those beyond weigh less than 1e-4."""
 
@@ -82,9 +87,10 @@ class Background:
     def _draw(self, snapshot: Snapshot, encoder: PositionalEncoder | None, name: str) -> Floats:
         n_tokens = int(snapshot.embedded_lengths().sum())
         share = min(1.0, n_tokens / ENOUGH_TOKENS)
+        if encoder is None and share == 1 and snapshot.depth() is not None:
+            return self._of_passages(snapshot)
         reference = self._reference(encoder, name) if share < 1 else np.zeros((0, self._pipeline.dim), np.float32)
-        are_stored = encoder is None and snapshot.depth() is None
-        n_own = min(n_tokens, FEWEST if are_stored else REENCODED)
+        n_own = min(n_tokens, FEWEST if encoder is None else REENCODED)
         if len(reference):
             # own tokens and others in the proportion share : 1 − share
             n_own = min(n_own, max(1, round(len(reference) * share / (1 - share))))
@@ -96,6 +102,16 @@ class Background:
         else:
             own = self._encoded(snapshot, embedded, positions, encoder)
         return np.concatenate([own, reference])
+
+    @staticmethod
+    def _of_passages(snapshot: Snapshot) -> Floats:
+        embedded, _ = snapshot.sample(PASSAGES)
+        vectors, offsets = snapshot.vectors(np.unique(embedded))
+        chosen = [
+            np.unique(np.linspace(begin, end - 1, min(OF_PASSAGE, end - begin)).astype(np.int64))
+            for begin, end in itertools.pairwise(offsets.tolist())
+        ]
+        return vectors[np.concatenate(chosen)]
 
     def _encoded(
         self, snapshot: Snapshot, embedded: np.ndarray, positions: np.ndarray, encoder: PositionalEncoder

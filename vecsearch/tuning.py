@@ -1,9 +1,9 @@
 """How deep an approximate index must be searched to find what exact search finds, measured on its own passages.
 
-A query is a stretch of a passage with a quarter of its words left out and, where words have rows of their own, a
-quarter replaced by near ones. Exact search tells its best ten passages. For each depth of looking, it is counted how
-many of them are among the best n candidates, which are scored exactly; the cheapest depth that reaches the target is
-chosen.
+A query is a sentence of a passage, or a stretch where it has none, with a quarter of its words left out and, where
+words have rows of their own, a quarter replaced by near ones. Exact search tells its best ten passages. For each depth
+of looking, it is counted how many of them are among the best n candidates, which are scored exactly; the cheapest
+depth that reaches the target is chosen.
 """
 
 from __future__ import annotations
@@ -30,19 +30,20 @@ K = 10
 """As many of the best by exact search are looked for."""
 DEPTHS = ((1_000, 32), (2_000, 32), (4_000, 64), (8_000, 64), (8_000, 128), (16_000, 128), (32_000, 256))
 """Nearest tokens, and cells that they are looked for in, of which the cheapest is chosen …"""
-RESCORED = (30, 50, 100, 200, 400, 800)
+RESCORED = (30, 50, 75, 100, 150, 200, 300, 400, 600, 800)
 """… and as many candidates are scored exactly."""
 FEWEST, MOST = 16, 64
 """Queries of a measurement: as many as exact search answers in some ten seconds, within these bounds."""
 QUERY_TOKENS = 4_000_000 * MOST
 """Tokens of the index times queries that are compared."""
-WORDS = (6, 20)
-"""Words of the stretch that a query is made of."""
+WORDS = (6, 25)
+"""Fewest and most words of the sentence or stretch that a query is made of."""
 VOCABULARY = 5_000
 """Of so many words, the most frequent ones of the sample, near ones are known."""
 
 # as people ask: in words, not in numbers and signs, which are rare and easy to find
 _WORD = re.compile(r"[^\W\d_]+")
+_SENTENCE = re.compile(r"(?:^|(?<=[.!?]\s))[^\W\d_](?:[^\W\d_]|[\s,'-])+[.!?](?=\s|$)")
 
 
 def checked_target(recall: float | None, n_queries: int | None) -> None:
@@ -87,7 +88,7 @@ def tuned(
             recall = float((ranks < n_rescored).mean())
             # costs, roughly: a thousand tokens looked at take as long as ten passages scored
             measured.append((n_nearest / 100 + n_rescored, recall, n_nearest, n_probe, n_rescored))
-        if measured[-1][1] >= target and any(one[1] >= target and one[4] <= RESCORED[2] for one in measured):
+        if measured[-1][1] >= target and any(one[1] >= target and one[4] <= RESCORED[3] for one in measured):
             break
     enough = [one for one in measured if one[1] >= target]
     _, recall, n_nearest, n_probe, n_rescored = min(enough) if enough else max(measured, key=lambda one: one[1])
@@ -117,10 +118,7 @@ def _queries(pipeline: Pipeline, snapshot: Snapshot, n: int) -> list[Query]:
     near = _neighbours(pipeline, passages)
     queries: list[Query] = []
     for passage in passages:
-        words = _WORD.findall(passage) or passage.split()
-        length = int(generator.integers(*WORDS))
-        begin = int(generator.integers(max(1, len(words) - length)))
-        words = words[begin : begin + length]
+        words = _asked_words(passage, generator)
         kinds = generator.permutation(len(words)) % 4  # a quarter is left out, and a quarter replaced
         kept = zip(words, kinds.tolist(), strict=True)
         text = " ".join(near.get(word.casefold(), word) if kind == 1 else word for word, kind in kept if kind)
@@ -131,6 +129,19 @@ def _queries(pipeline: Pipeline, snapshot: Snapshot, n: int) -> list[Query]:
         if len(queries) == n:
             break
     return queries
+
+
+def _asked_words(passage: str, generator: np.random.Generator) -> list[str]:
+    """Return the words of a sentence of a passage, or of a stretch of it where it has none."""
+    sentences = [
+        words for text in _SENTENCE.findall(passage) if WORDS[0] <= len(words := _WORD.findall(text)) <= WORDS[1]
+    ]
+    if sentences:
+        return sentences[int(generator.integers(len(sentences)))]
+    words = _WORD.findall(passage) or passage.split()
+    length = int(generator.integers(*WORDS))
+    begin = int(generator.integers(max(1, len(words) - length)))
+    return words[begin : begin + length]
 
 
 def _neighbours(pipeline: Pipeline, passages: list[str]) -> dict[str, str]:
