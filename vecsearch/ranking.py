@@ -217,11 +217,9 @@ class Search:
     def _scanned(self, scan: Scan) -> tuple[Numbers, Doubles, float]:
         """Return the allowed rows that the scan names, ascending, with their scores and the slack."""
         assert self.vector is not None
-        at = np.searchsorted(scan.embedded, self.table.embedded)
-        at[at == len(scan.embedded)] = 0
-        is_scanned = scan.embedded[at] == self.table.embedded if len(scan.embedded) else np.zeros(len(at), bool)
-        rows = np.flatnonzero(is_scanned & self.is_allowed)
-        return rows, scan.scores[at[rows]], scan.slack
+        rows, which = self.table.rows_of(scan.embedded)
+        is_allowed = self.is_allowed[rows]
+        return rows[is_allowed], scan.scores[which[is_allowed]], scan.slack
 
     def _depth(self, least: int) -> int:
         encoder = self.pipeline.encoder

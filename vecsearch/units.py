@@ -31,8 +31,7 @@ class Units:
             self.of_row: Numbers = np.arange(len(table))
             self.n_units = len(table)
         else:
-            documents, of_row = np.unique(table.documents, return_inverse=True)
-            self.of_row, self.n_units = of_row.astype(np.int64), len(documents)
+            self.n_units, self.of_row = table.of_documents
 
     def best(self, rows: Numbers, values: Doubles, missing: float) -> Doubles:
         """Return the largest value among each unit's rows: float64 ``(n_units,)``, ``missing`` where it has none."""

@@ -13,13 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
 
 from vecsearch.stores.analysis import Keyword
 from vecsearch.types import DocumentSummary, FileRecord
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     from vecsearch.filters import Filter
@@ -174,6 +176,37 @@ class PassageTable:
 
     def __len__(self) -> int:
         return len(self.passages)
+
+    @cached_property
+    def of_documents(self) -> tuple[int, Numbers]:
+        """How many documents there are, and for each passage which of them it belongs to, counted from 0."""
+        documents, of_row = np.unique(self.documents, return_inverse=True)
+        return len(documents), of_row.astype(np.int64)
+
+    @cached_property
+    def sequences(self) -> tuple[Numbers, Numbers]:
+        """Numbers of the token sequences, ascending, each once, and the place in them of that of each passage."""
+        numbers, places = np.unique(self.embedded, return_inverse=True)
+        return numbers, places.astype(np.int64)
+
+    def rows_of(self, embedded: Numbers) -> tuple[Numbers, Numbers]:
+        """Return the rows of passages that have one of some token sequences, ascending.
+
+        Args:
+            embedded: ascending, each once.
+
+        Returns:
+            Rows, int64, and which of ``embedded`` each has.
+        """
+        numbers, places = self.sequences
+        at = np.searchsorted(numbers, embedded)
+        at[at == len(numbers)] = 0
+        is_here = numbers[at] == embedded if len(numbers) else np.zeros(len(embedded), bool)
+        which = np.full(len(numbers), -1)
+        which[at[is_here]] = np.flatnonzero(is_here)
+        of_row = which[places]
+        rows = np.flatnonzero(of_row >= 0)
+        return rows, of_row[rows]
 
 
 @dataclass(frozen=True)
