@@ -145,7 +145,7 @@ class EmbeddedStore:
         rows = db.execute(
             "SELECT embedded_no, n_tokens, coalesce(segment_no, -1), coalesce(row_start, 0) FROM embedded "
             "ORDER BY segment_no, row_start, embedded_no"
-        ).fetchall()
+        )
         table = integers(rows, 4, self.folder, "the table of what is embedded")
         records = dict(segment_records(db))
         parts: list[Part] = []

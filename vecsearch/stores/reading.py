@@ -123,7 +123,7 @@ def read_passages(db: Database, folder: Path) -> PassageTable:
         # subtle: the index holds all that is asked for, so no text is read on the way
         "SELECT passage_no, doc_no, embedded_no, n_terms FROM passages INDEXED BY passages_by_embedded "
         "WHERE embedded_no IS NOT NULL"
-    ).fetchall()
+    )
     table = integers(rows, 4, folder, "the table of passages")
     table = table[np.argsort(table[:, 0])]
     return PassageTable(*(np.ascontiguousarray(column) for column in table.T))

