@@ -12,6 +12,8 @@ MODULES = (
     "indexing",
     "startup",
     "searching",
+    "scale",
+    "additions",
     "analogies",
     "word_tests",
     "order",
