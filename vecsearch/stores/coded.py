@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,7 +79,7 @@ class Coded:
         reduced = np.repeat(floors, len(numbers), axis=1)
         for row, place, (_, values, floor) in zip(reduced, places, found, strict=True):
             row[place] = np.maximum(values, floor)
-        lengths = self.lengths[np.searchsorted(self.numbers, numbers)]
+        lengths = self._length_of[numbers]
 
         def scored(reduced: Floats, lengths: Numbers) -> Doubles:
             transformed = scorer.transform(reduced, lengths, statistics)
@@ -88,6 +89,13 @@ class Coded:
             return scored(np.repeat(floors, len(lengths), axis=1), lengths)
 
         return Scan(numbers, scored(reduced, lengths), 0.0, depth.n_rescored, unfound)
+
+    @cached_property
+    def _length_of(self) -> Numbers:
+        """The length of each passage by its number."""
+        lengths = np.zeros(int(self.numbers[-1]) + 1, np.int64)
+        lengths[self.numbers] = self.lengths
+        return lengths
 
     def _union(self, found: list[Numbers]) -> tuple[Numbers, list[Numbers]]:
         """Return all passages that were found, ascending, and the places of each list in them."""

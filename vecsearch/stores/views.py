@@ -97,6 +97,7 @@ class View:
         order = order[numbers[order] >= 0]
         self._numbers, self._part_of = numbers[order], part_of[order]
         self._begins, self._ends = begins[order], ends[order]
+        self._lengths = self._ends - self._begins
 
     @property
     def numbers(self) -> Numbers:
@@ -106,8 +107,7 @@ class View:
     @property
     def lengths(self) -> Numbers:
         """How many tokens each of them has."""
-        lengths: Numbers = self._ends - self._begins
-        return lengths
+        return self._lengths
 
     def lengths_of(self, wanted: Numbers) -> Numbers:
         """Return how many tokens some embedded passages have, in the order asked."""
