@@ -97,7 +97,7 @@ class View:
         order = order[numbers[order] >= 0]
         self._numbers, self._part_of = numbers[order], part_of[order]
         self._begins, self._ends = begins[order], ends[order]
-        self._lengths = self._ends - self._begins
+        self._lengths: Numbers = self._ends - self._begins
 
     @property
     def numbers(self) -> Numbers:
