@@ -238,7 +238,7 @@ class Index:
         Args:
             recall: share of these ten that candidates are to hold, on average; by default what was asked for before,
                 at first .98.
-            n_queries: more are more precise and take longer; by default 16 to 64, fewer for larger indexes.
+            n_queries: more are more precise and take longer; by default 32 to 64, fewer for larger indexes.
 
         Returns:
             What ``info()`` says of it; None where the index is exact, and there is nothing to tune.

@@ -3,14 +3,14 @@
 A query is a sentence of a passage, or a stretch where it has none, with a quarter of its words left out and, where
 words have rows of their own, a quarter replaced by near ones. Exact search tells its best ten passages. For each depth
 of looking, it is counted how many of them are among the best n candidates, which are scored exactly; the cheapest
-depth that reaches the target is chosen.
+depth is chosen whose recall is above the target by its standard error.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -32,7 +32,7 @@ DEPTHS = ((1_000, 32), (2_000, 32), (4_000, 64), (8_000, 64), (8_000, 128), (16_
 """Nearest tokens, and cells that they are looked for in, of which the cheapest is chosen …"""
 RESCORED = (30, 50, 75, 100, 150, 200, 300, 400, 600, 800)
 """… and as many candidates are scored exactly."""
-FEWEST, MOST = 16, 64
+FEWEST, MOST = 32, 64
 """Queries of a measurement: as many as exact search answers in some ten seconds, within these bounds."""
 QUERY_TOKENS = 4_000_000 * MOST
 """Tokens of the index times queries that are compared."""
@@ -79,28 +79,46 @@ def tuned(
     if not asked:
         return before
     wanted = [_best(scan) for scan in snapshot.scan_many(asked, scorer, exact=True)]
-    measured: list[tuple[float, float, int, int, int]] = []
+    measured: list[_Measured] = []
     for n_nearest, n_probe in DEPTHS:
         depth = Depth(n_nearest=n_nearest, n_probe=n_probe)
         scans = snapshot.scan_many(asked, scorer, depth=depth)
-        ranks = np.concatenate([_ranks(best, scan) for best, scan in zip(wanted, scans, strict=True)])
+        ranks = [_ranks(best, scan) for best, scan in zip(wanted, scans, strict=True)]
         for n_rescored in RESCORED:
-            recall = float((ranks < n_rescored).mean())
-            # costs, roughly: a thousand tokens looked at take as long as ten passages scored
-            measured.append((n_nearest / 100 + n_rescored, recall, n_nearest, n_probe, n_rescored))
-        if measured[-1][1] >= target and any(one[1] >= target and one[4] <= RESCORED[3] for one in measured):
-            break
-    enough = [one for one in measured if one[1] >= target]
-    _, recall, n_nearest, n_probe, n_rescored = min(enough) if enough else max(measured, key=lambda one: one[1])
+            recalls = np.array([(of_query < n_rescored).mean() for of_query in ranks])
+            error = float(recalls.std() / np.sqrt(len(recalls)))
+            measured.append(_Measured(n_nearest, n_probe, n_rescored, float(recalls.mean()), error))
+        if any(one.is_sure(target) and one.n_rescored <= RESCORED[3] for one in measured):
+            break  # to look deeper costs more than it can save
+    enough = [one for one in measured if one.is_sure(target)]
+    chosen = min(enough, key=lambda one: one.cost) if enough else max(measured, key=lambda one: one.recall)
     return Depth(
-        n_nearest=n_nearest,
-        n_probe=n_probe,
-        n_rescored=n_rescored,
+        n_nearest=chosen.n_nearest,
+        n_probe=chosen.n_probe,
+        n_rescored=chosen.n_rescored,
         target=float(target),
-        recall={pipeline.scorer: recall},
+        recall={pipeline.scorer: chosen.recall},
         n_queries=len(asked),
         n_tokens=snapshot.n_tokens,
     )
+
+
+class _Measured(NamedTuple):
+    """What recall a depth gave, and the standard error of that."""
+
+    n_nearest: int
+    n_probe: int
+    n_rescored: int
+    recall: float
+    error: float
+
+    @property
+    def cost(self) -> float:
+        # roughly: a thousand tokens looked at take as long as ten passages scored
+        return self.n_nearest / 100 + self.n_rescored
+
+    def is_sure(self, target: float) -> bool:
+        return self.recall - self.error >= target
 
 
 def _queries(pipeline: Pipeline, snapshot: Snapshot, n: int) -> list[Query]:
