@@ -75,7 +75,7 @@ class Capabilities:
 
     Attributes:
         durable: an acknowledged commit survives the death of the process.
-        exact: candidates always hold the true best n.
+        exact: candidates hold the true best n, always or where a search asks for it.
         concurrent_readers: snapshots stay valid while another process writes.
     """
 

@@ -180,6 +180,14 @@ class _Parts:
             yield (*self._snapshot.vectors(some), some)
 
 
+def _wanted(coded: Numbers, queries: Sequence[ScanQuery]) -> Numbers:
+    """Return the coded passages that one of the queries may find."""
+    allowed = [query.allowed for query in queries if query.allowed is not None]
+    if len(allowed) < len(queries):
+        return coded
+    return np.intersect1d(coded, np.unique(np.concatenate([np.zeros(0, np.int64), *allowed])), assume_unique=True)
+
+
 class EmbeddedSnapshot:
     """One commit, read through one connection inside one transaction.
 
@@ -275,7 +283,7 @@ class EmbeddedSnapshot:
         coded = self._view.coded
         weighed = [(query.vectors, query.weights, query.statistics) for query in queries]
         if coded is None or exact:
-            parts = _Parts(self, np.zeros(0, np.int64) if coded is None else coded.numbers)
+            parts = _Parts(self, np.zeros(0, np.int64) if coded is None else _wanted(coded.numbers, queries))
             together = scoring.TOGETHER if coded is None else TOGETHER_CODED
             for numbers, scores, slack in scoring.best_many(parts, weighed, scorer, together):
                 order = np.argsort(numbers)
