@@ -107,7 +107,7 @@ def _depth(value: Any) -> int:
 
 
 def _are_sections(sections: Any, n_characters: int) -> bool:
-    if sections == ():
+    if isinstance(sections, tuple) and not sections:
         return True
     try:
         offsets = np.asarray(sections)

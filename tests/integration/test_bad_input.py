@@ -34,6 +34,7 @@ from vecsearch import (
     VectorsError,
     adding,
 )
+from vecsearch.stores.schema import FORMAT_VERSION
 
 KEPT = [
     Document(id="bites-1", text="the dog bit the man", title="News", metadata={"lang": "en"}),
@@ -137,12 +138,12 @@ def test_an_index_whose_plugins_are_not_installed_names_them(index: Index) -> No
 
 def test_an_index_of_a_newer_format_is_refused_and_left_alone(index: Index) -> None:
     index.close()
-    set_manifest(index.path, "format_version", "2")
+    set_manifest(index.path, "format_version", str(FORMAT_VERSION + 1))
     error = error_of(FormatVersionError, lambda: Index.open(index.path, pipeline=index.pipeline))
-    assert "format 2" in error.message
+    assert f"format {FORMAT_VERSION + 1}" in error.message
     assert "install a newer one" in error.message
-    assert (error.facts["found"], error.facts["supported"]) == (2, 1)
-    set_manifest(index.path, "format_version", "1")
+    assert (error.facts["found"], error.facts["supported"]) == (FORMAT_VERSION + 1, FORMAT_VERSION)
+    set_manifest(index.path, "format_version", str(FORMAT_VERSION))
     assert_nothing_is_lost(Index.open(index.path, pipeline=index.pipeline))
 
 
