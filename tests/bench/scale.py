@@ -146,7 +146,7 @@ def report(n: int, folder: Path, arguments: argparse.Namespace) -> None:
     texts = [document.text for document in documents(min(n, 20_000))]
     with Index.open(folder, read_only=True) as index:
         queries = [query.text for query in make_queries(texts, index.pipeline, arguments.queries)]
-        depth = facts["approximate"] or {}
+        depth = index.info()["approximate"] or {}
         if depth:
             print("  depth: " + ", ".join(f"{name} {depth[name]:,}" for name in ("n_nearest", "n_probe", "n_rescored")))
         for scorer in SCORERS:
