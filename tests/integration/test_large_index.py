@@ -146,6 +146,30 @@ def test_explanations_of_coded_passages_add_up_to_the_score(make: Callable[..., 
             assert hit.explanation.total == pytest.approx(hit.score, abs=1e-5)
 
 
+def test_what_is_scored_last_is_explained_by_the_same_vectors(
+    make: Callable[..., Index], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An encoder rounds differently in another company, so what was made last is kept, however little is."""
+    monkeypatch.setattr(reading, "KEPT_TOKENS", 20)
+    index = make()
+    index.add(documents(100))
+    encode, made = index._store._encode, []  # type: ignore[attr-defined]
+
+    def counting(tokens: Any) -> Any:
+        made.append(len(tokens.ids))
+        return encode(tokens)
+
+    monkeypatch.setattr(index._store, "_encode", counting)
+    with index._store.snapshot() as snapshot:
+        snapshot.vectors(np.arange(30))
+        vectors, offsets = snapshot.vectors(np.arange(20, 60))
+        assert len(made) == 2
+        again, bounds = snapshot.vectors(np.array([55, 25, 58]))
+        assert len(made) == 2
+    for number, piece in zip((55, 25, 58), np.split(again, bounds[1:-1]), strict=True):
+        assert piece.tobytes() == vectors[offsets[number - 20] : offsets[number - 19]].tobytes()
+
+
 def test_pages_neither_repeat_nor_skip(make: Callable[..., Index]) -> None:
     index = make()
     index.add(documents(300))

@@ -49,7 +49,7 @@ __all__ = [
 DIRECT_TOKENS = 50_000
 """Where a filter leaves no more tokens than these, all of them are compared instead of looking for candidates."""
 KEPT_TOKENS = 50_000
-"""Of so many tokens of coded passages the vectors are kept as long as a snapshot is open."""
+"""Of about so many tokens of coded passages, those asked for last, the vectors are kept while a snapshot is open."""
 TOGETHER_CODED = 1_024
 """Query tokens that are compared with all coded passages at a time: making the vectors takes longer than comparing."""
 ENCODED_AT_ONCE = 512
@@ -321,18 +321,16 @@ class EmbeddedSnapshot:
 
     def _made_of(self, coded: Numbers) -> dict[int, Floats]:
         """Return the vectors of coded passages by number."""
-        # subtle: an encoder rounds differently in another company of passages, so what was made for this search is
-        # kept: then what is scored and what is explained are the same to the last bit
-        new = [number for number in dict.fromkeys(coded.tolist()) if number not in self._made]
+        # subtle: an encoder rounds differently in another company of passages, so what was made last is kept: the few
+        # that are scored exactly at the end of a search are then explained by the very same vectors
+        wanted = dict.fromkeys(coded.tolist())
+        new = [number for number in wanted if number not in self._made]
         if new:
             tokens = read_tokens(self._db, new, self._dim, self._folder)
-            made = zip(new, np.split(self._encode(tokens), tokens.offsets[1:-1]), strict=True)
             if self._n_made + int(tokens.offsets[-1]) > KEPT_TOKENS:
-                return {
-                    **{number: self._made[number] for number in coded.tolist() if number in self._made},
-                    **dict(made),
-                }
-            self._made.update(made)
+                self._made = {number: made for number, made in self._made.items() if number in wanted}
+                self._n_made = sum(map(len, self._made.values()))
+            self._made.update(zip(new, np.split(self._encode(tokens), tokens.offsets[1:-1]), strict=True))
             self._n_made += int(tokens.offsets[-1])
         return self._made
 
