@@ -17,7 +17,7 @@ import numpy as np
 
 from vecsearch.protocols import Scorer
 from vecsearch.stores.codebook import Codebook
-from vecsearch.stores.codes import Codes
+from vecsearch.stores.codes import Codes, bitmap
 from vecsearch.stores.protocol import Depth, Scan, ScanQuery
 
 if TYPE_CHECKING:
@@ -112,13 +112,12 @@ class Coded:
         share = 1.0 if allowed is None else len(allowed) / max(len(self.numbers), 1)
         n_probe = int(depth.n_probe * min(MOST_WIDENED, 1 / max(share, 1e-9)))
         probe = self.codebook.probe(vectors, min(n_probe, self.codebook.n_cells))
-        bitmap = self._bitmap(allowed)
-        n_coded = sum(part.n for part in self.parts)
+        allowing = self._living if allowed is None else bitmap(allowed)
         found = []
         for part in self.parts:
             # of each segment its share, and some more since the nearest are not spread evenly
-            n = min(depth.n_nearest, int(SPREAD * depth.n_nearest * part.n / n_coded) + FEWEST_NEAREST)
-            found.append(part.search(vectors, probe, min(n, part.n), bitmap))
+            n = min(depth.n_nearest, int(SPREAD * depth.n_nearest * part.n / self._n_coded) + FEWEST_NEAREST)
+            found.append(part.search(vectors, probe, min(n, part.n), allowing))
         similarities = np.concatenate([values for values, _ in found], axis=1)
         numbers = np.concatenate([passages for _, passages in found], axis=1)
         are_found = numbers >= 0
@@ -127,15 +126,14 @@ class Coded:
             for values, passages, is_found in zip(similarities, numbers, are_found, strict=True)
         ]
 
-    def _bitmap(self, allowed: Numbers | None) -> Bitmap | None:
-        n_coded = sum(part.n for part in self.parts)
-        if allowed is None:
-            if n_coded == int(self.lengths.sum()):
-                return None
-            allowed = self.numbers
-        bits = np.zeros(int(self.numbers[-1]) + 1 if len(self.numbers) else 1, bool)
-        bits[allowed[np.isin(allowed, self.numbers, assume_unique=True)]] = True
-        return np.packbits(bits, bitorder="little")
+    @cached_property
+    def _n_coded(self) -> int:
+        return sum(part.n for part in self.parts)
+
+    @cached_property
+    def _living(self) -> Bitmap | None:
+        """Which passages are alive, None where all that have codes are."""
+        return None if self._n_coded == int(self.lengths.sum()) else bitmap(self.numbers)
 
     @staticmethod
     def _nearest(row: tuple[Floats, Numbers], scorer: Scorer) -> tuple[Numbers, Floats, float]:

@@ -28,10 +28,17 @@ if TYPE_CHECKING:
     Bytes = npt.NDArray[np.uint8]
     Numbers = npt.NDArray[np.int64]
 
-__all__ = ["Codes"]
+__all__ = ["Codes", "bitmap"]
 
 LIFT = 0.05
 """How far below the lowest cell of a probe similarities are counted from."""
+
+
+def bitmap(numbers: Numbers) -> Bytes:
+    """Return the bitmap that allows these passages: uint8, a bit for each number up to the largest of them."""
+    bits = np.zeros(int(numbers.max(initial=-1)) + 1, bool)
+    bits[numbers] = True
+    return np.packbits(bits, bitorder="little")
 
 
 class Codes:

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from sqlite_utils import Database
 
+from vecsearch.scoring import blocks
 from vecsearch.stores.codebook import Codebook
-from vecsearch.stores.codes import Codes
+from vecsearch.stores.codes import Codes, bitmap
 from vecsearch.stores.files import damaged, map_file, write_file
 from vecsearch.stores.manifest import CodebookRecord, NewCodebook
 from vecsearch.stores.protocol import Encode, TokenBatch
-from vecsearch.stores.reading import read_tokens
+from vecsearch.stores.reading import read_lengths, read_tokens
 from vecsearch.stores.sampling import hashes_at
-from vecsearch.stores.schema import damaged_row
 from vecsearch.stores.segments import SegmentRecord
 
 if TYPE_CHECKING:
     from vecsearch.stores.protocol import Numbers
-    from vecsearch.types import Floats, Ids
+    from vecsearch.types import Floats, Ids, Offsets
 
     Placed: TypeAlias = tuple[SegmentRecord, list[int], list[int]]
 
@@ -37,7 +37,7 @@ FEWEST_TOKENS = 1_000_000
 GROWN = 4
 """When an index has so many times the tokens that its codebook was made for, it gets a new one."""
 TRAINING_TOKENS = 250_000
-"""Tokens of the sample that a codebook is trained on, or four a cell."""
+"""Tokens of the sample that a codebook is trained on."""
 LARGEST = 8_000_000
 """Tokens of a segment of codes that is merged no further."""
 MERGED = 8
@@ -95,26 +95,17 @@ class Coder:
         self._encode = encode
         self._dim = dim
         self._sync = sync
-        self._loaded: tuple[str, Codebook] | None = None
 
     def train(self, n_tokens: int) -> tuple[Codebook, NewCodebook]:
         """Train a codebook for an index of so many tokens, and write it."""
-        blocks = list(self._blocks(self._sampled(TRAINING_TOKENS)))
+        sample = list(self._blocks(*self._sampled(TRAINING_TOKENS)))
         codebook = Codebook.train(
-            np.concatenate([vectors for vectors, _, _ in blocks]),
-            np.concatenate([types for _, types, _ in blocks]),
+            np.concatenate([vectors for vectors, _, _ in sample]),
+            np.concatenate([types for _, types, _ in sample]),
             n_tokens,
         )
-        blocks.clear()
         stored = write_file(self._folder, [codebook.to_bytes()], ".codebook", self._sync)
-        self._loaded = (stored.file, codebook)
         return codebook, NewCodebook(stored, codebook.n_cells, n_tokens)
-
-    def codebook(self, record: CodebookRecord) -> Codebook:
-        """Return a codebook that the manifest names."""
-        if self._loaded is None or self._loaded[0] != record.stored.file:
-            self._loaded = (record.stored.file, load_codebook(self._folder, record))
-        return self._loaded[1]
 
     def write_batch(
         self,
@@ -126,7 +117,7 @@ class Coder:
     ) -> SegmentRecord:
         """Write the vectors of a batch, whose passages get the numbers from ``first`` on, as one segment of codes."""
 
-        def blocks() -> Iterator[tuple[Floats, Ids, Numbers]]:
+        def coded() -> Iterator[tuple[Floats, Ids, Numbers]]:
             done = 0
             for n_passages, some in vectors:
                 offsets = tokens.offsets[done : done + n_passages + 1]
@@ -134,30 +125,25 @@ class Coder:
                 yield some, tokens.ids[offsets[0] : offsets[-1]], numbers
                 done += n_passages
 
-        return self._write(Codes.build(codebook, blocks()), codebook_no)
+        return self._write(Codes.build(codebook, coded()), codebook_no)
 
     def write(self, codebook: Codebook, codebook_no: int | None, numbers: Sequence[int]) -> Iterator[Placed]:
         """Write passages as segments of codes; yield each with its passages and their places."""
-        lengths = self._lengths(numbers)
-        begin = 0
-        while begin < len(numbers):
-            bound = int(np.searchsorted(np.cumsum(lengths[begin:]), LARGEST, side="right"))
-            end = begin + max(bound, 1)
+        lengths = read_lengths(self._db, numbers, self._folder)
+        for begin, end in blocks(_offsets(lengths), LARGEST):
             some = list(numbers[begin:end])
-            record = self._write(Codes.build(codebook, self._blocks(some)), codebook_no)
-            yield record, some, _starts(lengths[begin:end])
-            begin = end
+            record = self._write(Codes.build(codebook, self._blocks(some, lengths[begin:end])), codebook_no)
+            yield record, some, _offsets(lengths[begin:end])[:-1].tolist()
 
     def merged(
         self, codebook: Codebook, codebook_no: int | None, records: Sequence[SegmentRecord], live: Numbers
     ) -> Placed:
         """Write the codes of several segments as one, without those of passages that are gone."""
-        bits = np.zeros(int(live.max(initial=0)) + 1, bool)
-        bits[live] = True
         parts = [load_codes(self._folder, record, codebook) for record in records]
-        codes = Codes.merged(codebook, parts, np.packbits(bits, bitorder="little"))
+        codes = Codes.merged(codebook, parts, bitmap(live))
         numbers = live.tolist()
-        return self._write(codes, codebook_no), numbers, _starts(self._lengths(numbers))
+        lengths = read_lengths(self._db, numbers, self._folder)
+        return self._write(codes, codebook_no), numbers, _offsets(lengths)[:-1].tolist()
 
     def mergeable(self, records: Sequence[tuple[int, SegmentRecord]]) -> list[tuple[int, SegmentRecord]]:
         """Return segments that are to become one: ``MERGED`` of about one size, or none."""
@@ -193,33 +179,22 @@ class Coder:
         stored = write_file(self._folder, [codes.content.data], ".codes", self._sync)
         return SegmentRecord(stored, codes.n, self._dim, codebook_no)
 
-    def _blocks(self, numbers: Sequence[int]) -> Iterator[tuple[Floats, Ids, Numbers]]:
-        lengths = self._lengths(numbers)
-        begin = 0
-        while begin < len(numbers):
-            end = begin + max(1, int(np.searchsorted(np.cumsum(lengths[begin : begin + BLOCK_TOKENS]), BLOCK_TOKENS)))
+    def _blocks(self, numbers: Sequence[int], lengths: Numbers) -> Iterator[tuple[Floats, Ids, Numbers]]:
+        for begin, end in blocks(_offsets(lengths), BLOCK_TOKENS):
             some = list(numbers[begin:end])
             tokens = read_tokens(self._db, some, self._dim, self._folder)
             yield self._encode(tokens), tokens.ids, np.repeat(np.array(some, np.int64), lengths[begin:end])
-            begin = end
 
-    def _sampled(self, n_tokens: int) -> list[int]:
-        """Return embedded passages with about so many tokens, chosen by hash: the same for the same texts."""
+    def _sampled(self, n_tokens: int) -> tuple[list[int], Numbers]:
+        """Return embedded passages with about so many tokens, and how many each has: the same for the same texts."""
         rows = self._db.execute("SELECT embedded_no, key, n_tokens FROM embedded").fetchall()
         hashes = hashes_at([key for _, key, _ in rows], np.zeros(len(rows), np.int64))
         order = np.argsort(hashes, kind="stable")
-        lengths = np.array([length for _, _, length in rows], np.int64)[order]
-        n = int(np.searchsorted(np.cumsum(lengths), n_tokens)) + 1
-        return sorted(rows[number][0] for number in order[:n].tolist())
-
-    def _lengths(self, numbers: Sequence[int]) -> Numbers:
-        table = dict(self._db.execute("SELECT embedded_no, n_tokens FROM embedded"))
-        try:
-            return np.array([table[number] for number in numbers], np.int64)
-        except KeyError as error:
-            raise damaged_row(self._folder, "the table of what is embedded") from error
+        lengths = np.array([length for _, _, length in rows], np.int64)
+        n = int(np.searchsorted(np.cumsum(lengths[order]), n_tokens)) + 1
+        chosen = np.sort(order[:n])
+        return [rows[row][0] for row in chosen.tolist()], lengths[chosen]
 
 
-def _starts(lengths: Numbers) -> list[int]:
-    starts: list[int] = (np.cumsum(lengths) - lengths).tolist()
-    return starts
+def _offsets(lengths: Numbers) -> Offsets:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])

@@ -76,7 +76,6 @@ class EmbeddedStore:
         self._mapped: dict[str, Floats] = {}
         self._codes: dict[str, Codes] = {}
         self._codebook: tuple[str, Codebook] | None = None
-        self._coder: Coder | None = None
         self._fresh: dict[int, Floats] = {}
         self._writing = threading.RLock()
         self._writer: writing.Writer | None = None
@@ -321,10 +320,9 @@ class EmbeddedStore:
             codebook = manifest.codebook_record(writer.db)
             segments = []
             if is_large and codebook is not None:
-                coder = self._coder_of(writer)
                 first = counter(writer.db, "next_embedded")
-                record = coder.write_batch(
-                    coder.codebook(codebook), codebook.number, first, batch.tokens, batch.vectors
+                record = self._coder(writer).write_batch(
+                    self._loaded_codebook(codebook), codebook.number, first, batch.tokens, batch.vectors
                 )
                 segments.append((record, len(batch.keys)))
             else:
@@ -335,7 +333,7 @@ class EmbeddedStore:
             n_deleted = writer.commit(batch, segments)
             if not is_large and writer.n_fresh_tokens() >= SEGMENT_TOKENS:
                 self._consolidate(writer)
-            if is_large or n_deleted:
+            if is_large:
                 self._tidy(writer)
             return n_deleted
 
@@ -362,10 +360,10 @@ class EmbeddedStore:
             codebook = manifest.codebook_record(writer.db)
             if codebook is None:
                 return
-            if self._n_tokens(writer) >= GROWN * codebook.n_tokens:
+            if writer.n_embedded_tokens() >= GROWN * codebook.n_tokens:
                 self._rewrite(writer)
             else:
-                self._merge(writer, codebook, self._coder_of(writer).gatherable)
+                self._merge(writer, codebook, self._coder(writer).gatherable)
 
     def compact(self) -> None:
         with self._exclusive() as writer:
@@ -377,10 +375,11 @@ class EmbeddedStore:
         old = manifest.file_names(writer.db)
         dropped = [number for number, _ in segment_records(writer.db)]
         numbers = [row[0] for row in writer.db.execute("SELECT embedded_no FROM embedded ORDER BY embedded_no")]
-        n_tokens = self._n_tokens(writer)
+        n_tokens = writer.n_embedded_tokens()
         if n_tokens >= FEWEST_TOKENS:
-            coder = self._coder_of(writer)
+            coder = self._coder(writer)
             codebook, new = coder.train(n_tokens)
+            self._codebook = (new.stored.file, codebook)
             writer.repoint(list(coder.write(codebook, None, numbers)), dropped, codebook=new)
         else:
             writer.repoint(list(self._segments_of(writer, numbers)), dropped)
@@ -391,29 +390,24 @@ class EmbeddedStore:
         """Go over to codes where the index has become large, and merge their segments where there are many."""
         codebook = manifest.codebook_record(writer.db)
         if codebook is None:
-            if self._n_tokens(writer) >= FEWEST_TOKENS:
+            if writer.n_embedded_tokens() >= FEWEST_TOKENS:
                 self._rewrite(writer)
             return
-        self._merge(writer, codebook, self._coder_of(writer).mergeable)
+        self._merge(writer, codebook, self._coder(writer).mergeable)
 
     def _merge(self, writer: writing.Writer, codebook: CodebookRecord, choose: Choose) -> None:
-        coder = self._coder_of(writer)
+        coder = self._coder(writer)
         while merged := choose(segment_records(writer.db)):
             dropped = [number for number, _ in merged]
             live = writer.numbers_in(dropped)
-            written = coder.merged(coder.codebook(codebook), codebook.number, [record for _, record in merged], live)
+            records = [record for _, record in merged]
+            written = coder.merged(self._loaded_codebook(codebook), codebook.number, records, live)
             writer.repoint([written], dropped)
             for _, record in merged:
                 (self.folder / record.file).unlink(missing_ok=True)
 
-    def _coder_of(self, writer: writing.Writer) -> Coder:
-        if self._coder is None:
-            self._coder = Coder(writer.db, self.folder, self._encode, self._dim, _sync_folder)
-        return self._coder
-
-    @staticmethod
-    def _n_tokens(writer: writing.Writer) -> int:
-        return int(writer.db.execute("SELECT coalesce(sum(n_tokens), 0) FROM embedded").fetchone()[0])
+    def _coder(self, writer: writing.Writer) -> Coder:
+        return Coder(writer.db, self.folder, self._encode, self._dim, _sync_folder)
 
     def _consolidate(self, writer: writing.Writer) -> None:
         fresh = writer.fresh_numbers()
@@ -421,23 +415,21 @@ class EmbeddedStore:
         if codebook is None:
             writer.repoint(list(self._segments_of(writer, fresh)))
         else:
-            coder = self._coder_of(writer)
-            writer.repoint(list(coder.write(coder.codebook(codebook), codebook.number, fresh)))
+            loaded = self._loaded_codebook(codebook)
+            writer.repoint(list(self._coder(writer).write(loaded, codebook.number, fresh)))
         self._tidy(writer)
 
     def _segments_of(
         self, writer: writing.Writer, numbers: list[int]
     ) -> Iterator[tuple[SegmentRecord, list[int], list[int]]]:
         """Write segments of at most about ``SEGMENT_TOKENS`` tokens; yield each with its passages and their rows."""
+        ends = np.cumsum(reading.read_lengths(writer.db, numbers, self.folder))
         begin = 0
         while begin < len(numbers):
-            some: list[int] = []
-            n_tokens = 0
-            lengths = writer.lengths(numbers[begin : begin + SEGMENT_TOKENS])
-            while begin < len(numbers) and n_tokens < SEGMENT_TOKENS:
-                some.append(numbers[begin])
-                n_tokens += lengths[numbers[begin]]
-                begin += 1
+            before = 0 if begin == 0 else ends[begin - 1]
+            end = int(np.searchsorted(ends, before + SEGMENT_TOKENS)) + 1
+            some = numbers[begin:end]
+            begin = end
             tokens = reading.read_tokens(writer.db, some, self._dim, self.folder)
             record = write_segment(self.folder, self._encode(tokens), _sync_folder)
             yield record, some, tokens.offsets[:-1].tolist()
@@ -487,7 +479,7 @@ class EmbeddedStore:
             self._views.clear()
             self._mapped.clear()
             self._codes.clear()
-            self._codebook = self._coder = None
+            self._codebook = None
             self._fresh.clear()
             if self._lock is not None:
                 self._lock.release()

@@ -52,14 +52,14 @@ class NewCodebook:
     n_tokens: int
 
 
-def has_codes(db: Database) -> bool:
+def _has_codes(db: Database) -> bool:
     """Return whether the format of the index knows codes: from version 2 on."""
     return bool(db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'codebooks'").fetchone()[0])
 
 
 def segment_records(db: Database) -> list[tuple[int, SegmentRecord]]:
     """Return all segments that the manifest names, with their numbers."""
-    codebook = "codebook_no" if has_codes(db) else "NULL"
+    codebook = "codebook_no" if _has_codes(db) else "NULL"
     return [
         (number, SegmentRecord(StoredFile(file, sha256, size, crcs), n_vectors, dim, codebook_no))
         for number, file, sha256, size, crcs, n_vectors, dim, codebook_no in db.execute(
@@ -83,7 +83,7 @@ def insert_segment(db: Database, record: SegmentRecord) -> int:
 
 def codebook_record(db: Database) -> CodebookRecord | None:
     """Return the codebook of the index, None while it has none."""
-    if not has_codes(db):
+    if not _has_codes(db):
         return None
     row = db.execute(
         "SELECT codebook_no, file, sha256, size, crcs, n_cells, n_tokens FROM codebooks ORDER BY codebook_no DESC"
@@ -115,7 +115,7 @@ def read_depth(db: Database, folder: Path) -> Depth:
     Raises:
         IndexDamagedError: what is stored makes no sense.
     """
-    row = db.execute("SELECT value FROM tuning WHERE key = 'depth'").fetchone() if has_codes(db) else None
+    row = db.execute("SELECT value FROM tuning WHERE key = 'depth'").fetchone() if _has_codes(db) else None
     if row is None:
         return Depth()
     try:

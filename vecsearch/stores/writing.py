@@ -80,6 +80,10 @@ class Writer:
             self.db.execute("SELECT coalesce(sum(n_tokens), 0) FROM embedded WHERE segment_no IS NULL").fetchone()[0]
         )
 
+    def n_embedded_tokens(self) -> int:
+        """Return how many tokens are embedded, those that several passages share once."""
+        return int(self.db.execute("SELECT coalesce(sum(n_tokens), 0) FROM embedded").fetchone()[0])
+
     def fresh_numbers(self) -> list[int]:
         """Return the embedded passages that are in no segment."""
         return [
@@ -95,17 +99,6 @@ class Writer:
             segments,
         ).fetchall()
         return np.array(rows, np.int64).reshape(-1)
-
-    def lengths(self, numbers: Sequence[int]) -> dict[int, int]:
-        """Return how many tokens embedded passages have."""
-        return {
-            number: n_tokens
-            for chunk in chunks(numbers)
-            for number, n_tokens in self.db.execute(
-                f"SELECT embedded_no, n_tokens FROM embedded WHERE embedded_no IN ({marks(chunk)})",  # noqa: S608
-                chunk,
-            )
-        }
 
     def commit(self, batch: Batch, segments: Sequence[tuple[SegmentRecord, int]]) -> int:
         """Write a batch. See ``Store.write``.
