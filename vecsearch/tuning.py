@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vecsearch.protocols import Scorer
     from vecsearch.stores.protocol import Numbers, Scan
 
-__all__ = ["checked_target", "tuned"]
+__all__ = ["best_of", "checked_target", "ranks_of", "tuned"]
 
 K = 10
 """As many of the best by exact search are looked for."""
@@ -78,12 +78,12 @@ def tuned(
     asked = _asked(searcher, snapshot, _queries(pipeline, snapshot, n_queries), scorer)
     if not asked:
         return before
-    wanted = [_best(scan) for scan in snapshot.scan_many(asked, scorer, exact=True)]
+    wanted = [best_of(scan) for scan in snapshot.scan_many(asked, scorer, exact=True)]
     measured: list[_Measured] = []
     for n_nearest, n_probe in DEPTHS:
         depth = Depth(n_nearest=n_nearest, n_probe=n_probe)
         scans = snapshot.scan_many(asked, scorer, depth=depth)
-        ranks = [_ranks(best, scan) for best, scan in zip(wanted, scans, strict=True)]
+        ranks = [ranks_of(best, scan) for best, scan in zip(wanted, scans, strict=True)]
         for n_rescored in RESCORED:
             recalls = np.array([(of_query < n_rescored).mean() for of_query in ranks])
             error = float(recalls.std() / np.sqrt(len(recalls)))
@@ -129,9 +129,9 @@ def _queries(pipeline: Pipeline, snapshot: Snapshot, n: int) -> list[Query]:
     if pipeline.is_given:
         chosen = np.unique(embedded)[:n]
         return [_given_query(pipeline, snapshot, number, generator) for number in chosen.tolist()]
-    order = np.argsort(table.embedded, kind="stable")
-    at = np.searchsorted(table.embedded[order], np.unique(embedded))
-    rows = generator.permutation(order[at[at < len(order)]])
+    rows, which = table.rows_of(np.unique(embedded))
+    _, first = np.unique(which, return_index=True)  # of passages with the same text one is enough
+    rows = generator.permutation(rows[first])
     passages = [snapshot.passage(one.doc_id, one.ordinal).text for one in snapshot.places(table.passages[rows])]
     near = _neighbours(pipeline, passages)
     queries: list[Query] = []
@@ -195,16 +195,16 @@ def _asked(searcher: Searcher, snapshot: Snapshot, queries: list[Query], scorer:
     ]
 
 
-def _best(scan: Scan) -> Numbers:
+def best_of(scan: Scan) -> Numbers:
+    """Return the ``K`` best passages of a scan, best first."""
     return scan.embedded[np.lexsort((scan.embedded, -scan.scores))[:K]]
 
 
-def _ranks(best: Numbers, scan: Scan) -> Numbers:
+def ranks_of(best: Numbers, scan: Scan) -> Numbers:
     """Return the place that each of the best has among candidates; a number beyond all where it is none."""
-    order = np.lexsort((scan.embedded, -scan.scores))
-    ranks = np.full(len(best), len(order) + RESCORED[-1], np.int64)
-    for number, one in enumerate(best.tolist()):
-        found = np.flatnonzero(scan.embedded[order] == one)
-        if len(found):
-            ranks[number] = found[0]
-    return ranks
+    ranks = np.full(len(scan.embedded) + 1, len(scan.embedded) + RESCORED[-1])
+    ranks[np.lexsort((scan.embedded, -scan.scores))] = np.arange(len(scan.embedded))
+    at = np.searchsorted(scan.embedded, best)
+    at[np.append(scan.embedded, -1)[at] != best] = len(scan.embedded)
+    found: Numbers = ranks[at]
+    return found

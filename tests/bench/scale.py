@@ -34,8 +34,8 @@ from vecsearch import Document, Index
 from vecsearch.queries import Query
 from vecsearch.request import Request
 from vecsearch.stores.protocol import Depth
+from vecsearch.tuning import K, best_of, ranks_of
 
-K = 10
 SCORERS = ("maxsim", "debiased_maxsim")
 DEPTHS = (10, 30, 50, 100, 200, 400)
 
@@ -92,13 +92,9 @@ def recalls(index: Index, queries: list[str], scorer: str) -> tuple[float, list[
             searcher.vector(snapshot, query, query.weights(snapshot), used).asked(None)
             for query in (Query.of_text(index.pipeline, text) for text in queries)
         ]
-        exact = [
-            scan.embedded[np.lexsort((scan.embedded, -scan.scores))[:K]]
-            for scan in snapshot.scan_many(asked, used, exact=True)
-        ]
+        exact = [best_of(scan) for scan in snapshot.scan_many(asked, used, exact=True)]
         for best, scan in zip(exact, snapshot.scan_many(asked, used), strict=True):
-            order = scan.embedded[np.lexsort((scan.embedded, -scan.scores))]
-            ranks.append(np.array([np.append(np.flatnonzero(order == one), 10**9)[0] for one in best]))
+            ranks.append(ranks_of(best, scan))
             depth = snapshot.depth()
             found.append(1.0 if depth is None else float((ranks[-1] < depth.n_rescored).mean()))
     together = np.concatenate(ranks)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import click.testing
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from tests.coded import search_codes
 from tests.integration.test_durability import SEGMENT_DAMAGES, flip
 from tests.search_oracle import SearchOracle, assert_right
 from tests.tiny import tiny_pipeline
-from vecsearch import Document, GivenVectors, Index, IndexDamagedError, Pipeline, UsageError, field
-from vecsearch.stores import coding, embedded, reading
+from vecsearch import Document, GivenVectors, Index, IndexDamagedError, Pipeline, UsageError, field, tuning
+from vecsearch.cli.program import program
+from vecsearch.stores import coded, coding, embedded, manifest, reading
 from vecsearch.stores.protocol import Depth
 
 WORDS = [f"{first}{second}" for first in ("lion", "dog", "tree", "car", "doctor", "river") for second in "abcdefgh"]
@@ -351,3 +356,63 @@ def test_deep_search_of_real_words_equals_exact_search(
             assert found[doc_id] == pytest.approx(exact[doc_id], rel=1e-5)
             n_found += 1
     assert n_found >= 36
+
+
+def vecsearch(folder: Path, *arguments: str) -> click.testing.Result:
+    return CliRunner().invoke(program, ["--indexes", str(folder), *arguments])
+
+
+def test_tune_tells_a_small_index_that_there_is_nothing_to_do(
+    make: Callable[..., Index], default_pipeline: Pipeline
+) -> None:
+    index = make(default_pipeline)
+    index.add(documents(3))
+    index.close()
+    told = vecsearch(index.path.parent, "tune")
+    assert (told.exit_code, told.stdout) == (0, "search is exact: there is nothing to tune\n")
+    assert json.loads(vecsearch(index.path.parent, "tune", "--json").stdout) == {"search": "exact"}
+
+
+def test_tune_measures_and_says_where_a_recall_is_not_reached(
+    make: Callable[..., Index], default_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = make(default_pipeline)
+    index.add(documents(300))
+    index.close()
+    folder = index.path.parent
+    reached = vecsearch(folder, "tune", "--recall", ".5", "--queries", "12", "--json")
+    facts = json.loads(reached.stdout)
+    assert (reached.exit_code, reached.stderr) == (0, "")
+    assert (facts["search"], facts["target"], facts["n_queries"]) == ("approximate", 0.5, 12)
+    assert (
+        json.loads(vecsearch(folder, "info", "--json").stdout)["approximate"].items()
+        >= {name: facts[name] for name in ("n_nearest", "n_probe", "n_rescored", "recall", "target")}.items()
+    )
+    monkeypatch.setattr(tuning, "DEPTHS", ((1, 1),))
+    monkeypatch.setattr(tuning, "RESCORED", (1, 1, 1, 1))
+    missed = vecsearch(folder, "tune", "--recall", "1")
+    assert missed.exit_code == 0
+    assert re.search(r"n_rescored +1\n", missed.stdout)
+    assert missed.stderr == "the recall of 1 was not reached; --exact finds everything\n"
+    assert vecsearch(folder, "tune", "--recall", "2").exit_code == 2
+
+
+def test_exact_finds_what_a_shallow_search_misses(
+    make: Callable[..., Index], default_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = make(default_pipeline)
+    index.add(documents(300))
+    right = [hit.doc_id for hit in index.search("river doctor", 4, mode="vector", exact=True)]
+    monkeypatch.setattr(manifest, "read_depth", lambda db, folder: Depth(n_nearest=4, n_probe=1, n_rescored=2))
+    monkeypatch.setattr(coded, "FEWEST_NEAREST", 0)
+    index.close()
+    found: list[list[str]] = []
+    for options in ([], ["--exact"]):
+        printed = vecsearch(
+            index.path.parent, "search", "river doctor", "--mode", "vector", "--json", "-k", "4", *options
+        )
+        assert printed.exit_code == 0
+        found.append([json.loads(line)["doc_id"] for line in printed.stdout.splitlines()])
+    assert found[1] == right
+    assert len(found[0]) == 4
+    assert found[0] != right

@@ -225,7 +225,7 @@ class Depth:
 
     n_nearest: int = 4_000
     n_probe: int = 64
-    n_rescored: int = 50
+    n_rescored: int = 100
     target: float = 0.98
     recall: Mapping[str, float] = field(default_factory=dict)
     n_queries: int = 0
