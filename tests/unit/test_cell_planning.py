@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from tests.typed_tokens import ROOM, N, everything, tokens, trained
+from tests.typed_tokens import ROOM, N, everything, tokens
 from vecsearch.stores.cell_planning import FEWEST_SAMPLES, LIST_TOKENS
 from vecsearch.stores.codebook import Codebook
 from vecsearch.stores.codes import Codes
-
-
-@pytest.fixture(scope="module")
-def sample() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return tokens()
-
-
-@pytest.fixture(scope="module")
-def codebook() -> Codebook:
-    return trained()
 
 
 def test_a_frequent_type_has_several_cells_a_rare_one_none_of_its_own(

@@ -9,24 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.typed_tokens import N, blocks, found, tokens, trained
+from tests.typed_tokens import N, found, tokens
 from vecsearch.stores.codebook import Codebook
 from vecsearch.stores.codes import Codes
-
-
-@pytest.fixture(scope="module")
-def sample() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return tokens()
-
-
-@pytest.fixture(scope="module")
-def codebook() -> Codebook:
-    return trained()
-
-
-@pytest.fixture(scope="module")
-def codes(codebook: Codebook, sample: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Codes:
-    return Codes.build(codebook, blocks(*sample))
 
 
 def test_codes_are_laid_out_as_faiss_packs_them(

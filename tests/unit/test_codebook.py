@@ -7,27 +7,12 @@ import struct
 import numpy as np
 import pytest
 
-from tests.typed_tokens import DIM, N, blocks, found, tokens, trained
+from tests.typed_tokens import DIM, N, found, tokens
 from vecsearch.stores.codebook import Codebook
 from vecsearch.stores.codebook_layout import HEADER
 from vecsearch.stores.codes import Codes
 from vecsearch.stores.faiss_library import faiss
 from vecsearch.stores.token_types import RareCells
-
-
-@pytest.fixture(scope="module")
-def sample() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return tokens()
-
-
-@pytest.fixture(scope="module")
-def codebook() -> Codebook:
-    return trained()
-
-
-@pytest.fixture(scope="module")
-def codes(codebook: Codebook, sample: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Codes:
-    return Codes.build(codebook, blocks(*sample))
 
 
 def test_a_split_type_goes_to_the_nearest_of_its_cells(

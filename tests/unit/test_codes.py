@@ -5,25 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.typed_tokens import DIM, ROOM, N, bitmap, blocks, everything, expected, found, tokens, trained
+from tests.typed_tokens import DIM, ROOM, N, bitmap, blocks, everything, expected, found, tokens
 from vecsearch.stores import code_layout
 from vecsearch.stores.codebook import Codebook
 from vecsearch.stores.codes import Codes
-
-
-@pytest.fixture(scope="module")
-def sample() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return tokens()
-
-
-@pytest.fixture(scope="module")
-def codebook() -> Codebook:
-    return trained()
-
-
-@pytest.fixture(scope="module")
-def codes(codebook: Codebook, sample: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Codes:
-    return Codes.build(codebook, blocks(*sample))
 
 
 def test_searching_all_cells_finds_every_token_at_its_similarity(
