@@ -16,7 +16,7 @@ import numpy as np
 
 from tests.tiny import TinyEncoder, tiny_pipeline
 from vecsearch import Document, GivenVectors, Index
-from vecsearch.stores import embedded
+from vecsearch.stores import upkeep
 from vecsearch.stores.schema import FORMAT_VERSION
 from vecsearch.types import FileRecord
 
@@ -113,7 +113,7 @@ def make() -> None:
     """Write the golden indexes and what they answer."""
     folder = DATA / f"golden-{FORMAT_VERSION}"
     shutil.rmtree(folder, ignore_errors=True)
-    embedded.SEGMENT_TOKENS, embedded.FEWEST_TOKENS = 50, 60
+    upkeep.SEGMENT_TOKENS, upkeep.FEWEST_TOKENS = 50, 60
     with (
         Index.create(folder / "notes", pipeline=pipeline()) as index,
         Index.create(folder / "vectors", pipeline=vectors_pipeline()) as vectors_index,

@@ -70,8 +70,8 @@ def test_format_names_every_table_and_column_of_the_database(tmp_path):
 
 
 def test_format_names_the_current_version_and_thresholds():
-    from vecsearch.stores.embedded import FLUSH_TOKENS, SEGMENT_TOKENS
     from vecsearch.stores.schema import FORMAT_VERSION
+    from vecsearch.stores.upkeep import FLUSH_TOKENS, SEGMENT_TOKENS
 
     text = (ROOT / "indexes" / "FORMAT.md").read_text("utf-8")
     assert text.startswith(f"# Format of an index, version {FORMAT_VERSION}\n")
@@ -80,6 +80,7 @@ def test_format_names_the_current_version_and_thresholds():
 
 
 def test_format_describes_every_byte_of_a_segment(tmp_path):
+    from vecsearch.stores.disk import Disk
     from vecsearch.stores.segments import write_segment
 
     rows = re.findall(
@@ -90,7 +91,7 @@ def test_format_describes_every_byte_of_a_segment(tmp_path):
     assert [place + size for place, size in zip(places, sizes, strict=False)] == places[1:]
     assert rows[-1] == ("64", "4 · n_vectors · dim")
     vectors = np.eye(3, 5, dtype=np.float32)
-    record = write_segment(tmp_path, vectors, lambda folder: None)
+    record = write_segment(Disk(tmp_path), vectors)
     content = (tmp_path / record.file).read_bytes()
     fields = struct.unpack_from("<19s4siqqqBiQ", content)
     assert (fields[0], fields[1], fields[2], fields[3]) == (b"vecsearch segment\n\x01", b"IxFI", 5, 3)

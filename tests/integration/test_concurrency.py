@@ -15,7 +15,7 @@ from tests import children
 from tests.tiny import TinyEmbedder, tiny_pipeline
 from vecsearch import Document, GivenVectors, Index, IndexClosedError, IndexLockedError, Pipeline
 from vecsearch.protocols import CollectionStatistics
-from vecsearch.stores import embedded, segments
+from vecsearch.stores import embedded, segments, upkeep
 from vecsearch.stores.memory import MemoryStore
 from vecsearch.stores.protocol import ScanQuery
 from vecsearch.types import FileRecord
@@ -25,8 +25,8 @@ PEBBLES = ("a", "b", "c")
 
 @pytest.fixture(autouse=True)
 def _small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "SEGMENT_TOKENS", 60)
-    monkeypatch.setattr(embedded, "FLUSH_TOKENS", 10)
+    monkeypatch.setattr(upkeep, "SEGMENT_TOKENS", 60)
+    monkeypatch.setattr(upkeep, "FLUSH_TOKENS", 10)
 
 
 @pytest.fixture(params=["folder", "memory"])

@@ -29,7 +29,8 @@ from vecsearch import (
     adding,
     checksums,
 )
-from vecsearch.stores import embedded
+from vecsearch.stores import upkeep
+from vecsearch.stores.disk import Disk
 from vecsearch.types import FileRecord
 
 SENTENCE = "the lion slept under a tree and woke at dusk while the dog bit the man who ran"
@@ -58,8 +59,8 @@ def strays_of(folder: Path) -> set[str]:
 
 @pytest.fixture
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "SEGMENT_TOKENS", 200)
-    monkeypatch.setattr(embedded, "FLUSH_TOKENS", 50)
+    monkeypatch.setattr(upkeep, "SEGMENT_TOKENS", 200)
+    monkeypatch.setattr(upkeep, "FLUSH_TOKENS", 50)
 
 
 @pytest.fixture
@@ -100,11 +101,11 @@ def work(folder: str, kill_at: str = "0") -> None:
     """
     import sys
 
-    embedded.SEGMENT_TOKENS, embedded.FLUSH_TOKENS = 150, 50
+    upkeep.SEGMENT_TOKENS, upkeep.FLUSH_TOKENS = 150, 50
     with Index.create(folder, pipeline=tiny_pipeline()) as index:
         print("begun", flush=True)
         n_calls, last = 0, int(kill_at)
-        stores = str(Path(embedded.__file__).parent)
+        stores = str(Path(upkeep.__file__).parent)
 
         def count(frame: Any, event: str, argument: object) -> None:
             nonlocal n_calls
@@ -351,8 +352,8 @@ from pathlib import Path
 from tests.integration.test_durability import document, documents_of, strays_of
 from tests.tiny import tiny_pipeline
 from vecsearch import Document, Index, StorageError
-from vecsearch.stores import embedded
-embedded.SEGMENT_TOKENS = 200
+from vecsearch.stores import upkeep
+upkeep.SEGMENT_TOKENS = 200
 folder, limit, n_words = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 large = Document(id="large", text=" ".join(f"word{number}" for number in range(n_words)))
 with Index.open(folder, pipeline=tiny_pipeline()) as index:
@@ -400,12 +401,12 @@ def test_a_file_system_that_refuses_to_sync_a_segment_loses_nothing(
 ) -> None:
     before = documents_of(index)
 
-    def refuse(folder: Path) -> None:
-        raise OSError(5, "Input/output error", str(folder))
+    def refuse(disk: Disk) -> None:
+        raise OSError(5, "Input/output error", str(disk.folder))
 
     large = Document(id="large", text=" ".join(map(str, range(300))))
     with monkeypatch.context() as patch:
-        patch.setattr(embedded, "_sync_folder", refuse)
+        patch.setattr(Disk, "sync_entries", refuse)
         with pytest.raises(StorageError, match="Input/output error"):
             index.add([large])
         assert documents_of(index) == before
@@ -472,7 +473,7 @@ def test_an_interrupt_inside_a_batch_keeps_earlier_batches(
 
         def progress(_: object) -> None:
             if place == "segment":
-                monkeypatch.setattr(embedded, "write_segment", interrupt)
+                monkeypatch.setattr(upkeep, "write_segment", interrupt)
             STOP[:] = [True]
 
         def interrupt(*_: object) -> None:
@@ -480,7 +481,7 @@ def test_an_interrupt_inside_a_batch_keeps_earlier_batches(
 
         if (place, n_words) == ("segment", 1):
             index.add([new[0]])  # too small a batch for a segment
-            monkeypatch.setattr(embedded, "write_segment", interrupt)
+            monkeypatch.setattr(upkeep, "write_segment", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 index.compact()
         else:

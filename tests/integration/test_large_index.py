@@ -21,7 +21,8 @@ from tests.search_oracle import SearchOracle, assert_right
 from tests.tiny import tiny_pipeline
 from vecsearch import Document, GivenVectors, Index, IndexDamagedError, Pipeline, UsageError, field, tuning
 from vecsearch.cli.program import program
-from vecsearch.stores import coded, coding, embedded, manifest, reading
+from vecsearch.stores import coded, coding, manifest, reading, upkeep
+from vecsearch.stores.disk import Disk
 from vecsearch.stores.protocol import Depth
 
 WORDS = [f"{first}{second}" for first in ("lion", "dog", "tree", "car", "doctor", "river") for second in "abcdefgh"]
@@ -45,9 +46,9 @@ def documents(n: int, seed: int = 0) -> list[Document]:
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Index]]:
     """Make indexes that have codes from 400 tokens on."""
-    monkeypatch.setattr(embedded, "FEWEST_TOKENS", 400)
-    monkeypatch.setattr(embedded, "SEGMENT_TOKENS", 100)
-    monkeypatch.setattr(embedded, "FLUSH_TOKENS", 1)
+    monkeypatch.setattr(upkeep, "FEWEST_TOKENS", 400)
+    monkeypatch.setattr(upkeep, "SEGMENT_TOKENS", 100)
+    monkeypatch.setattr(upkeep, "FLUSH_TOKENS", 1)
     opened: list[Index] = []
 
     def build(pipeline: Pipeline | None = None) -> Index:
@@ -322,10 +323,10 @@ def test_an_interrupted_rewrite_leaves_the_index_as_it_was(
     before = index.search("lionb treec", 5)
     write = coding.write_file
 
-    def failing(folder: Path, pieces: Any, suffix: str, sync: Any) -> Any:
+    def failing(disk: Disk, pieces: Any, suffix: str) -> Any:
         if suffix == ".codes":
             raise OSError(28, "No space left on device")
-        return write(folder, pieces, suffix, sync)
+        return write(disk, pieces, suffix)
 
     with monkeypatch.context() as patch:
         patch.setattr(coding, "write_file", failing)
@@ -342,7 +343,7 @@ def test_deep_search_of_real_words_equals_exact_search(
 ) -> None:
     """With the default depth, nearly all of the best are found; the scores of what is found are exact."""
     index = make(default_pipeline)
-    monkeypatch.setattr(embedded, "SEGMENT_TOKENS", 1_000)
+    monkeypatch.setattr(upkeep, "SEGMENT_TOKENS", 1_000)
     chance = random.Random(1)
     words = WORDS_OF_ENGLISH.split()
     index.add(

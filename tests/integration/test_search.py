@@ -30,7 +30,7 @@ from vecsearch import (
 )
 from vecsearch.index import QUERIES_AT_ONCE
 from vecsearch.query_language import parse_query
-from vecsearch.stores import embedded
+from vecsearch.stores import upkeep
 from vecsearch.stores.memory import MemoryStore
 
 Make = Callable[[Pipeline], Index]
@@ -55,7 +55,7 @@ QUERIES = (
 def make(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     """Make indexes: exact ones, ones with codes that are searched so deep that nothing is missed, and in memory."""
     opened: list[Index] = []
-    monkeypatch.setattr(embedded, "SEGMENT_TOKENS", 500)
+    monkeypatch.setattr(upkeep, "SEGMENT_TOKENS", 500)
     if request.param == "codes":
         search_codes(monkeypatch)
 

@@ -13,7 +13,7 @@ from tests.coded import search_codes
 from tests.oracle import Oracle
 from vecsearch import Document, GivenVectors, Index, Pipeline
 from vecsearch.errors import LoadError, UsageError
-from vecsearch.stores import embedded
+from vecsearch.stores import upkeep
 from vecsearch.stores.memory import MemoryStore
 from vecsearch.stores.protocol import Store
 from vecsearch.types import FileRecord
@@ -43,9 +43,9 @@ QUERIES = (
 def make(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     opened: list[Index] = []
     if request.param == "folder-of-segments":
-        monkeypatch.setattr(embedded, "SEGMENT_TOKENS", 20)
+        monkeypatch.setattr(upkeep, "SEGMENT_TOKENS", 20)
     if request.param == "folder-of-codes":
-        monkeypatch.setattr(embedded, "SEGMENT_TOKENS", 20)
+        monkeypatch.setattr(upkeep, "SEGMENT_TOKENS", 20)
         search_codes(monkeypatch, fewest=40)
 
     def build(pipeline: Pipeline) -> Index:

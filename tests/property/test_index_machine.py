@@ -15,7 +15,7 @@ from tests.checks import assert_search_is_right
 from tests.coded import search_codes
 from tests.search_oracle import SearchOracle, assert_right
 from vecsearch import Document, Index, Pipeline
-from vecsearch.stores import coding, embedded
+from vecsearch.stores import coding, upkeep
 
 WORDS = ("dog", "man", "bit", "lion", "the", "cat", "Æsir", "東京", ".", "run_time")
 texts = st.lists(st.sampled_from(WORDS), max_size=50).map(" ".join)
@@ -97,8 +97,8 @@ class IndexMachine(RuleBasedStateMachine):
 def test_index_equals_brute_force_in_any_order(
     pipelines: dict[str, Pipeline], encoder: str, segment_tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "SEGMENT_TOKENS", segment_tokens)
-    monkeypatch.setattr(embedded, "FLUSH_TOKENS", segment_tokens // 3)
+    monkeypatch.setattr(upkeep, "SEGMENT_TOKENS", segment_tokens)
+    monkeypatch.setattr(upkeep, "FLUSH_TOKENS", segment_tokens // 3)
     run_machine(pipelines, encoder)
 
 
@@ -107,7 +107,7 @@ def test_an_index_of_codes_equals_brute_force_in_any_order(
     pipelines: dict[str, Pipeline], encoder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search_codes(monkeypatch, fewest=60)
-    monkeypatch.setattr(embedded, "SEGMENT_TOKENS", 30)
+    monkeypatch.setattr(upkeep, "SEGMENT_TOKENS", 30)
     monkeypatch.setattr(coding, "MERGED", 2)
     run_machine(pipelines, encoder)
 

@@ -7,7 +7,7 @@ one codebook are merged by moving codes, ``MERGED`` of about the same size at a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -25,6 +25,7 @@ from vecsearch.stores.sampling import hashes_at
 from vecsearch.stores.segments import SegmentRecord
 
 if TYPE_CHECKING:
+    from vecsearch.stores.disk import Disk
     from vecsearch.stores.protocol import Numbers
     from vecsearch.types import Floats, Ids, Offsets
 
@@ -83,18 +84,17 @@ class Coder:
 
     Args:
         db: the writer's connection.
-        folder: of the index.
+        disk: of the index.
         encode: makes vectors of tokens.
         dim: of a vector.
-        sync: makes entries of the folder durable.
     """
 
-    def __init__(self, db: Database, folder: Path, encode: Encode, dim: int, sync: Callable[[Path], None]) -> None:
+    def __init__(self, db: Database, disk: Disk, encode: Encode, dim: int) -> None:
         self._db = db
-        self._folder = folder
+        self._disk = disk
+        self._folder = disk.folder
         self._encode = encode
         self._dim = dim
-        self._sync = sync
 
     def train(self, n_tokens: int) -> tuple[Codebook, NewCodebook]:
         """Train a codebook for an index of so many tokens, and write it."""
@@ -104,7 +104,7 @@ class Coder:
             np.concatenate([types for _, types, _ in sample]),
             n_tokens,
         )
-        stored = write_file(self._folder, [codebook.to_bytes()], ".codebook", self._sync)
+        stored = write_file(self._disk, [codebook.to_bytes()], ".codebook")
         return codebook, NewCodebook(stored, codebook.n_cells, n_tokens)
 
     def write_batch(
@@ -176,7 +176,7 @@ class Coder:
         return chosen if len(chosen) > 1 else []
 
     def _write(self, codes: Codes, codebook_no: int | None) -> SegmentRecord:
-        stored = write_file(self._folder, [codes.content.data], ".codes", self._sync)
+        stored = write_file(self._disk, [codes.content.data], ".codes")
         return SegmentRecord(stored, codes.n, self._dim, codebook_no)
 
     def _blocks(self, numbers: Sequence[int], lengths: Numbers) -> Iterator[tuple[Floats, Ids, Numbers]]:

@@ -11,7 +11,7 @@ from sqlite_utils import Database
 
 from vecsearch import __version__
 from vecsearch.errors import FormatVersionError, IndexDamagedError, IndexExistsError, IndexNotFoundError
-from vecsearch.stores.embedded import lock_folder
+from vecsearch.stores.locking import LOCK_NAME, lock_folder
 from vecsearch.stores.schema import DATABASE_NAME, FORMAT_VERSION, connect, migrations, translated
 
 __all__ = ["Manifest", "create", "read_manifest"]
@@ -34,7 +34,7 @@ def create(folder: Path, identity: dict[str, Any], configuration: dict[str, Any]
     """
     with translated(folder):
         strangers = {path.name for path in folder.iterdir()} if folder.exists() else set()
-        if any(not name.startswith((DATABASE_NAME, "writer.lock")) for name in strangers):
+        if any(not name.startswith((DATABASE_NAME, LOCK_NAME)) for name in strangers):
             if DATABASE_NAME in strangers:
                 raise _exists(folder)
             raise IndexExistsError(

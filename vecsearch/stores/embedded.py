@@ -18,37 +18,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlite_utils import Database
 
-from vecsearch.errors import IndexClosedError, IndexDamagedError, IndexLockedError, IndexReadOnlyError
+from vecsearch.errors import IndexClosedError, IndexDamagedError, IndexReadOnlyError
 from vecsearch.stores import manifest, metadata, reading, verification, writing
 from vecsearch.stores.analysis import Analyzer
 from vecsearch.stores.coded import Coded
-from vecsearch.stores.coding import FEWEST_TOKENS, GROWN, Coder, load_codebook, load_codes
+from vecsearch.stores.coding import load_codes
+from vecsearch.stores.disk import Disk
 from vecsearch.stores.files import SUFFIXES
-from vecsearch.stores.manifest import CodebookRecord, segment_records
+from vecsearch.stores.locking import lock_folder
+from vecsearch.stores.manifest import segment_records
 from vecsearch.stores.protocol import Batch, Capabilities, Depth, Encode, StoredDocument
 from vecsearch.stores.reading import EmbeddedSnapshot, counter, generation_of
 from vecsearch.stores.schema import DATABASE_NAME, chunks, connect, damaged_row, integers, marks, translated
-from vecsearch.stores.segments import SegmentRecord, load_segment, write_segment
+from vecsearch.stores.segments import load_segment
+from vecsearch.stores.upkeep import LoadedCodebook, Upkeep
 from vecsearch.stores.views import Part, View, fresh_part, segment_part
 from vecsearch.types import FileRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from vecsearch.stores.codebook import Codebook
     from vecsearch.stores.codes import Codes
-    from vecsearch.stores.segments import SegmentRecord
-
-    Choose = Callable[[Sequence[tuple[int, SegmentRecord]]], list[tuple[int, SegmentRecord]]]
     from vecsearch.types import Floats, Ids
 
-__all__ = ["SEGMENT_TOKENS", "EmbeddedStore"]
-
-SEGMENT_TOKENS = 50_000
-"""From so many fresh tokens on, a commit writes a segment."""
-FLUSH_TOKENS = 10_000
-"""From so many fresh tokens on, ``flush`` writes a segment; fewer are encoded faster than a segment is opened."""
-_LOCK_NAME = "writer.lock"
+__all__ = ["EmbeddedStore"]
 
 
 class EmbeddedStore:
@@ -75,7 +66,8 @@ class EmbeddedStore:
         self._views: dict[int, View] = {}
         self._mapped: dict[str, Floats] = {}
         self._codes: dict[str, Codes] = {}
-        self._codebook: tuple[str, Codebook] | None = None
+        self._codebook = LoadedCodebook(folder)
+        self._disk = Disk(folder)
         self._fresh: dict[int, Floats] = {}
         self._writing = threading.RLock()
         self._writer: writing.Writer | None = None
@@ -164,7 +156,7 @@ class EmbeddedStore:
                 if codebook is None or codebook.number != record.codebook_no:
                     raise damaged_row(self.folder, f"segment {segment_no}, or its codebook,")
                 loaded = self._codes.get(record.file)
-                codes[record.file] = loaded or load_codes(self.folder, record, self._loaded_codebook(codebook))
+                codes[record.file] = loaded or load_codes(self.folder, record, self._codebook.of(codebook))
                 is_coded |= table[:, 2] == segment_no
                 continue
             vectors = self._mapped.get(record.file)
@@ -184,13 +176,8 @@ class EmbeddedStore:
             numbers, lengths = table[is_coded, 0], table[is_coded, 1]
             order = np.argsort(numbers)
             depth = manifest.read_depth(db, self.folder)
-            coded = Coded(self._loaded_codebook(codebook), list(codes.values()), numbers[order], lengths[order], depth)
+            coded = Coded(self._codebook.of(codebook), list(codes.values()), numbers[order], lengths[order], depth)
         return View(generation, parts, passages, coded)
-
-    def _loaded_codebook(self, record: CodebookRecord) -> Codebook:
-        if self._codebook is None or self._codebook[0] != record.stored.file:
-            self._codebook = (record.stored.file, load_codebook(self.folder, record))
-        return self._codebook[1]
 
     def _fresh_part(self, db: Database, numbers: np.ndarray) -> Part:
         # invariant: numbers of embedded passages are never reused, so what was encoded once stays right
@@ -316,26 +303,7 @@ class EmbeddedStore:
 
     def write(self, batch: Batch) -> int:
         with self._exclusive() as writer:
-            is_large = batch.tokens.offsets[-1] >= SEGMENT_TOKENS
-            codebook = manifest.codebook_record(writer.db)
-            segments = []
-            if is_large and codebook is not None:
-                first = counter(writer.db, "next_embedded")
-                record = self._coder(writer).write_batch(
-                    self._loaded_codebook(codebook), codebook.number, first, batch.tokens, batch.vectors
-                )
-                segments.append((record, len(batch.keys)))
-            else:
-                for n_passages, vectors in batch.vectors:
-                    # a small batch is encoded too, so that a plugin's error stops it before it is stored
-                    if is_large:
-                        segments.append((write_segment(self.folder, vectors, _sync_folder), n_passages))
-            n_deleted = writer.commit(batch, segments)
-            if not is_large and writer.n_fresh_tokens() >= SEGMENT_TOKENS:
-                self._consolidate(writer)
-            if is_large:
-                self._tidy(writer)
-            return n_deleted
+            return self._upkeep(writer).write(batch)
 
     def index_metadata(self, keys: Sequence[str]) -> None:
         with self._exclusive() as writer:
@@ -355,84 +323,15 @@ class EmbeddedStore:
 
     def flush(self) -> None:
         with self._exclusive() as writer:
-            if writer.n_fresh_tokens() >= FLUSH_TOKENS:
-                self._consolidate(writer)
-            codebook = manifest.codebook_record(writer.db)
-            if codebook is None:
-                return
-            if writer.n_embedded_tokens() >= GROWN * codebook.n_tokens:
-                self._rewrite(writer)
-            else:
-                self._merge(writer, codebook, self._coder(writer).gatherable)
+            self._upkeep(writer).flush()
 
     def compact(self) -> None:
         with self._exclusive() as writer:
             # everything is encoded again from the tokens, so this also mends a missing or damaged segment
-            self._rewrite(writer)
+            self._upkeep(writer).rewrite()
 
-    def _rewrite(self, writer: writing.Writer) -> None:
-        """Write all segments anew: with codes where the index is large, with vectors where it is not."""
-        old = manifest.file_names(writer.db)
-        dropped = [number for number, _ in segment_records(writer.db)]
-        numbers = [row[0] for row in writer.db.execute("SELECT embedded_no FROM embedded ORDER BY embedded_no")]
-        n_tokens = writer.n_embedded_tokens()
-        if n_tokens >= FEWEST_TOKENS:
-            coder = self._coder(writer)
-            codebook, new = coder.train(n_tokens)
-            self._codebook = (new.stored.file, codebook)
-            writer.repoint(list(coder.write(codebook, None, numbers)), dropped, codebook=new)
-        else:
-            writer.repoint(list(self._segments_of(writer, numbers)), dropped)
-        for file in old - manifest.file_names(writer.db):
-            (self.folder / file).unlink(missing_ok=True)
-
-    def _tidy(self, writer: writing.Writer) -> None:
-        """Go over to codes where the index has become large, and merge their segments where there are many."""
-        codebook = manifest.codebook_record(writer.db)
-        if codebook is None:
-            if writer.n_embedded_tokens() >= FEWEST_TOKENS:
-                self._rewrite(writer)
-            return
-        self._merge(writer, codebook, self._coder(writer).mergeable)
-
-    def _merge(self, writer: writing.Writer, codebook: CodebookRecord, choose: Choose) -> None:
-        coder = self._coder(writer)
-        while merged := choose(segment_records(writer.db)):
-            dropped = [number for number, _ in merged]
-            live = writer.numbers_in(dropped)
-            records = [record for _, record in merged]
-            written = coder.merged(self._loaded_codebook(codebook), codebook.number, records, live)
-            writer.repoint([written], dropped)
-            for _, record in merged:
-                (self.folder / record.file).unlink(missing_ok=True)
-
-    def _coder(self, writer: writing.Writer) -> Coder:
-        return Coder(writer.db, self.folder, self._encode, self._dim, _sync_folder)
-
-    def _consolidate(self, writer: writing.Writer) -> None:
-        fresh = writer.fresh_numbers()
-        codebook = manifest.codebook_record(writer.db)
-        if codebook is None:
-            writer.repoint(list(self._segments_of(writer, fresh)))
-        else:
-            loaded = self._loaded_codebook(codebook)
-            writer.repoint(list(self._coder(writer).write(loaded, codebook.number, fresh)))
-        self._tidy(writer)
-
-    def _segments_of(
-        self, writer: writing.Writer, numbers: list[int]
-    ) -> Iterator[tuple[SegmentRecord, list[int], list[int]]]:
-        """Write segments of at most about ``SEGMENT_TOKENS`` tokens; yield each with its passages and their rows."""
-        ends = np.cumsum(reading.read_lengths(writer.db, numbers, self.folder))
-        begin = 0
-        while begin < len(numbers):
-            before = 0 if begin == 0 else ends[begin - 1]
-            end = int(np.searchsorted(ends, before + SEGMENT_TOKENS)) + 1
-            some = numbers[begin:end]
-            begin = end
-            tokens = reading.read_tokens(writer.db, some, self._dim, self.folder)
-            record = write_segment(self.folder, self._encode(tokens), _sync_folder)
-            yield record, some, tokens.offsets[:-1].tolist()
+    def _upkeep(self, writer: writing.Writer) -> Upkeep:
+        return Upkeep(writer, self._disk, self._encode, self._dim, self._codebook)
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[writing.Writer]:
@@ -463,7 +362,7 @@ class EmbeddedStore:
         named = manifest.file_names(db)
         for path in self.folder.iterdir():
             if path.suffix == ".tmp" or (path.suffix in SUFFIXES and path.name not in named):
-                path.unlink(missing_ok=True)
+                self._disk.remove(path.name)
 
     def close(self) -> None:
         with self._writing, self._guard:
@@ -479,41 +378,13 @@ class EmbeddedStore:
             self._views.clear()
             self._mapped.clear()
             self._codes.clear()
-            self._codebook = None
+            self._codebook.forget()
             self._fresh.clear()
             if self._lock is not None:
                 self._lock.release()
                 self._lock = None
 
 
-def lock_folder(folder: Path) -> Any:
-    """Take the writer's lock of an index folder; the system frees it when the process ends, however it ends.
-
-    Raises:
-        IndexLockedError: somebody else holds it.
-    """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / _LOCK_NAME, timeout=0, is_singleton=False)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise IndexLockedError(
-            f"index {folder} is being written by another process or another Index object; "
-            f"wait until it is closed, or stop it",
-            path=str(folder),
-        ) from error
-    return lock
-
-
 def _is_writable(folder: Path) -> bool:
     # subtle: even to read, SQLite makes files beside a database that it may write
     return os.access(folder / DATABASE_NAME, os.W_OK) and os.access(folder, os.W_OK)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -23,6 +23,8 @@ from vecsearch.errors import IndexDamagedError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from vecsearch.stores.disk import Disk
 
     Bytes: TypeAlias = npt.NDArray[np.uint8]
     Buffer: TypeAlias = bytes | memoryview
@@ -51,14 +53,13 @@ class StoredFile:
     crcs: bytes
 
 
-def write_file(folder: Path, pieces: Iterable[Buffer], suffix: str, sync: Callable[[Path], None]) -> StoredFile:
+def write_file(disk: Disk, pieces: Iterable[Buffer], suffix: str) -> StoredFile:
     """Write pieces, one behind the other, as an immutable file.
 
     Args:
-        folder: of the index.
+        disk: of the index.
         pieces: the content, not empty.
         suffix: one of ``SUFFIXES``.
-        sync: makes the folder's entries durable; called after the rename.
 
     Returns:
         What the manifest is to say. The file exists on disk, but not for readers until the manifest names it.
@@ -67,22 +68,21 @@ def write_file(folder: Path, pieces: Iterable[Buffer], suffix: str, sync: Callab
         OSError: the file system refused; the temporary file is removed.
     """
     sha256, crcs, size = hashlib.sha256(), [], 0
-    temporary = folder / f"{suffix[1:]}-{os.getpid()}.tmp"
+    temporary = f"{suffix[1:]}-{os.getpid()}.tmp"
     try:
-        with open(temporary, "xb") as file:
+        with disk.create(temporary) as file:
             for block in _blocks(pieces):
-                file.write(block)
+                disk.write(file, block)
                 sha256.update(block)
                 crcs.append(isal_zlib.crc32(block))
                 size += len(block)
-            file.flush()
-            os.fsync(file.fileno())
+            disk.sync(file)
             name = f"{sha256.hexdigest()[:32]}{suffix}"
-            temporary.rename(folder / name)
+            disk.rename(temporary, name)
             checksums.remember(file.fileno(), sha256.hexdigest())
-        sync(folder)
+        disk.sync_entries()
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        disk.remove(temporary)
         raise
     return StoredFile(name, sha256.hexdigest(), size, np.array(crcs, "<u4").tobytes())
 

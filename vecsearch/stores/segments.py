@@ -6,7 +6,6 @@ byte 64 of the file, so that a memory-mapped segment is aligned and is searched 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from vecsearch.stores.faiss_library import faiss
 from vecsearch.stores.files import StoredFile, damaged, map_file, verify_file, write_file
 
 if TYPE_CHECKING:
+    from vecsearch.stores.disk import Disk
     from vecsearch.stores.files import Bytes
     from vecsearch.types import Floats
 
@@ -47,13 +47,12 @@ class SegmentRecord:
         return self.stored.file
 
 
-def write_segment(folder: Path, vectors: Floats, sync: Callable[[Path], None]) -> SegmentRecord:
+def write_segment(disk: Disk, vectors: Floats) -> SegmentRecord:
     """Write vectors float32 ``(n, dim)``, n ≥ 1, as a segment.
 
     Args:
-        folder: of the index.
+        disk: of the index.
         vectors: rows in C order.
-        sync: see ``files.write_file``.
 
     Returns:
         The record for the manifest.
@@ -68,7 +67,7 @@ def write_segment(folder: Path, vectors: Floats, sync: Callable[[Path], None]) -
     # what FAISS writes before the vectors, without copies of them: how many numbers they are comes last
     header = library.serialize_index(index).tobytes()[:-8] + vectors.size.to_bytes(8, "little")
     pieces = [MARK + header, vectors.data]
-    return SegmentRecord(write_file(folder, pieces, ".segment", sync), len(vectors), vectors.shape[1])
+    return SegmentRecord(write_file(disk, pieces, ".segment"), len(vectors), vectors.shape[1])
 
 
 def load_segment(folder: Path, record: SegmentRecord) -> Floats:

@@ -1,0 +1,171 @@
+"""Upkeep of segments: when they are written, merged, and written anew, with vectors or with codes.
+
+A segment is on disk, synced, before the transaction that names it begins; files that no commit names any more are
+removed after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vecsearch.stores import manifest, reading
+from vecsearch.stores.coding import FEWEST_TOKENS, GROWN, Coder, load_codebook
+from vecsearch.stores.manifest import CodebookRecord, segment_records
+from vecsearch.stores.segments import SegmentRecord, write_segment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vecsearch.stores.codebook import Codebook
+    from vecsearch.stores.coding import Placed
+    from vecsearch.stores.disk import Disk
+    from vecsearch.stores.protocol import Batch, Encode
+    from vecsearch.stores.writing import Writer
+
+    Choose = Callable[[Sequence[tuple[int, SegmentRecord]]], list[tuple[int, SegmentRecord]]]
+
+__all__ = ["FLUSH_TOKENS", "SEGMENT_TOKENS", "LoadedCodebook", "Upkeep"]
+
+SEGMENT_TOKENS = 50_000
+"""From so many fresh tokens on, a commit writes a segment."""
+FLUSH_TOKENS = 10_000
+"""From so many fresh tokens on, ``flush`` writes a segment; fewer are encoded faster than a segment is opened."""
+
+
+class LoadedCodebook:
+    """The codebook of an index that was loaded last, so that readers and the writer have one in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._loaded: tuple[str, Codebook] | None = None
+
+    def of(self, record: CodebookRecord) -> Codebook:
+        """Return the codebook of a record, read and checked if it is not the one in memory."""
+        if self._loaded is None or self._loaded[0] != record.stored.file:
+            self._loaded = (record.stored.file, load_codebook(self._folder, record))
+        return self._loaded[1]
+
+    def keep(self, file: str, codebook: Codebook) -> None:
+        """Keep a codebook that was just made and written."""
+        self._loaded = (file, codebook)
+
+    def forget(self) -> None:
+        """Let it go."""
+        self._loaded = None
+
+
+class Upkeep:
+    """Writes, merges and renews the segments of one index.
+
+    Args:
+        writer: of the index.
+        disk: its files.
+        encode: makes vectors of tokens.
+        dim: of a vector.
+        codebook: where the codebook is kept.
+    """
+
+    def __init__(self, writer: Writer, disk: Disk, encode: Encode, dim: int, codebook: LoadedCodebook) -> None:
+        self._writer = writer
+        self._disk = disk
+        self._encode = encode
+        self._dim = dim
+        self._codebook = codebook
+        self._coder = Coder(writer.db, disk, encode, dim)
+
+    def write(self, batch: Batch) -> int:
+        """Write and commit a batch; return how many documents it removed."""
+        writer = self._writer
+        is_large = batch.tokens.offsets[-1] >= SEGMENT_TOKENS
+        codebook = manifest.codebook_record(writer.db)
+        segments = []
+        if is_large and codebook is not None:
+            first = reading.counter(writer.db, "next_embedded")
+            record = self._coder.write_batch(
+                self._codebook.of(codebook), codebook.number, first, batch.tokens, batch.vectors
+            )
+            segments.append((record, len(batch.keys)))
+        else:
+            for n_passages, vectors in batch.vectors:
+                # a small batch is encoded too, so that a plugin's error stops it before it is stored
+                if is_large:
+                    segments.append((write_segment(self._disk, vectors), n_passages))
+        n_deleted = writer.commit(batch, segments)
+        if not is_large and writer.n_fresh_tokens() >= SEGMENT_TOKENS:
+            self._consolidate()
+        if is_large:
+            self._tidy()
+        return n_deleted
+
+    def flush(self) -> None:
+        """Bring fresh tokens into segments, and segments to a number that is searched fast."""
+        if self._writer.n_fresh_tokens() >= FLUSH_TOKENS:
+            self._consolidate()
+        codebook = manifest.codebook_record(self._writer.db)
+        if codebook is None:
+            return
+        if self._writer.n_embedded_tokens() >= GROWN * codebook.n_tokens:
+            self.rewrite()
+        else:
+            self._merge(codebook, self._coder.gatherable)
+
+    def rewrite(self) -> None:
+        """Write all segments anew: with codes where the index is large, with vectors where it is not."""
+        writer = self._writer
+        old = manifest.file_names(writer.db)
+        dropped = [number for number, _ in segment_records(writer.db)]
+        numbers = [row[0] for row in writer.db.execute("SELECT embedded_no FROM embedded ORDER BY embedded_no")]
+        n_tokens = writer.n_embedded_tokens()
+        if n_tokens >= FEWEST_TOKENS:
+            codebook, new = self._coder.train(n_tokens)
+            self._codebook.keep(new.stored.file, codebook)
+            writer.repoint(list(self._coder.write(codebook, None, numbers)), dropped, codebook=new)
+        else:
+            writer.repoint(list(self._segments_of(numbers)), dropped)
+        for file in old - manifest.file_names(writer.db):
+            self._disk.remove(file)
+
+    def _tidy(self) -> None:
+        """Go over to codes where the index has become large, and merge their segments where there are many."""
+        codebook = manifest.codebook_record(self._writer.db)
+        if codebook is None:
+            if self._writer.n_embedded_tokens() >= FEWEST_TOKENS:
+                self.rewrite()
+            return
+        self._merge(codebook, self._coder.mergeable)
+
+    def _merge(self, codebook: CodebookRecord, choose: Choose) -> None:
+        writer = self._writer
+        while merged := choose(segment_records(writer.db)):
+            dropped = [number for number, _ in merged]
+            live = writer.numbers_in(dropped)
+            records = [record for _, record in merged]
+            written = self._coder.merged(self._codebook.of(codebook), codebook.number, records, live)
+            writer.repoint([written], dropped)
+            for _, record in merged:
+                self._disk.remove(record.file)
+
+    def _consolidate(self) -> None:
+        fresh = self._writer.fresh_numbers()
+        codebook = manifest.codebook_record(self._writer.db)
+        if codebook is None:
+            self._writer.repoint(list(self._segments_of(fresh)))
+        else:
+            self._writer.repoint(list(self._coder.write(self._codebook.of(codebook), codebook.number, fresh)))
+        self._tidy()
+
+    def _segments_of(self, numbers: list[int]) -> Iterator[Placed]:
+        """Write segments of at most about ``SEGMENT_TOKENS`` tokens; yield each with its passages and their rows."""
+        ends = np.cumsum(reading.read_lengths(self._writer.db, numbers, self._disk.folder))
+        begin = 0
+        while begin < len(numbers):
+            before = 0 if begin == 0 else ends[begin - 1]
+            end = int(np.searchsorted(ends, before + SEGMENT_TOKENS)) + 1
+            some = numbers[begin:end]
+            begin = end
+            tokens = reading.read_tokens(self._writer.db, some, self._dim, self._disk.folder)
+            record = write_segment(self._disk, self._encode(tokens))
+            yield record, some, tokens.offsets[:-1].tolist()
