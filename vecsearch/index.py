@@ -36,6 +36,7 @@ from vecsearch.types import AddReport, Document, DocumentSummary, FileRecord, Hi
 if TYPE_CHECKING:
     from vecsearch.filters import Filter
     from vecsearch.fusion import FusionName
+    from vecsearch.stores.disk import Durability
     from vecsearch.types import Floats, Ids
     from vecsearch.units import Grouping
 
@@ -73,12 +74,16 @@ class Index:
         self._searcher = Searcher(pipeline, table)
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str], *, pipeline: Pipeline | None = None) -> Index:
+    def create(
+        cls, path: str | os.PathLike[str], *, pipeline: Pipeline | None = None, durability: Durability = "full"
+    ) -> Index:
         """Make an empty index in a folder and open it for writing.
 
         Args:
             path: the folder; made with its parents.
             pipeline: tokenizer, embedder and encoder; by default ``word``, ``wordllama`` and ``relative``.
+            durability: ``"full"``: what is committed survives a power loss; ``"fast"``: the end of the process, and
+                small commits take less time. See ``open``.
 
         Raises:
             IndexExistsError: there is an index, or the folder holds other things.
@@ -89,11 +94,18 @@ class Index:
 
         pipeline = pipeline or Pipeline.from_names()
         folder = Path(path)
-        creation.create(folder, pipeline.identity, pipeline.configuration)
-        return cls._over_folder(folder, pipeline, read_only=False)
+        creation.create(folder, pipeline.identity, pipeline.configuration, durability=durability)
+        return cls._over_folder(folder, pipeline, read_only=False, durability=durability)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, pipeline: Pipeline | None = None, read_only: bool = False) -> Index:
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        pipeline: Pipeline | None = None,
+        read_only: bool = False,
+        durability: Durability = "full",
+    ) -> Index:
         """Open the index in a folder.
 
         Args:
@@ -101,8 +113,12 @@ class Index:
             pipeline: must be the one that the index was made with; by default it is built from the index's own
                 record. Give it where its plugins are not installed but at hand as objects.
             read_only: refuse to write.
+            durability: of what is written through this object. ``"full"``: what is committed survives a power loss.
+                ``"fast"``: it survives the end of the process, however it ends; a power loss may take the last
+                commits, and damage segments, which ``compact`` mends.
 
         Raises:
+            UsageError: there is no such durability.
             IndexNotFoundError: the folder holds no index.
             IdentityError: the pipeline is not the one that the index was made with; names both.
             FormatVersionError: a newer vecsearch made the index.
@@ -115,14 +131,16 @@ class Index:
         manifest = creation.read_manifest(folder)
         pipeline = pipeline or load_pipeline(manifest["configuration"])
         _check_identity(folder, manifest["identity"], pipeline.identity)
-        return cls._over_folder(folder, pipeline, read_only=read_only)
+        return cls._over_folder(folder, pipeline, read_only=read_only, durability=durability)
 
     @classmethod
-    def _over_folder(cls, folder: Path, pipeline: Pipeline, *, read_only: bool) -> Index:
+    def _over_folder(cls, folder: Path, pipeline: Pipeline, *, read_only: bool, durability: Durability) -> Index:
         from vecsearch.stores.embedded import EmbeddedStore
 
         return cls.over(
-            lambda encode: EmbeddedStore(folder, encode, pipeline.dim, read_only=read_only), pipeline, folder
+            lambda encode: EmbeddedStore(folder, encode, pipeline.dim, read_only=read_only, durability=durability),
+            pipeline,
+            folder,
         )
 
     @classmethod

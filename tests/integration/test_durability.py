@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from tests import children
 from tests.tiny import TinyEmbedder, TinyEncoder, tiny_pipeline
@@ -25,10 +26,12 @@ from vecsearch import (
     IndexNotFoundError,
     IndexReadOnlyError,
     StorageError,
+    UsageError,
     VecsearchError,
     adding,
     checksums,
 )
+from vecsearch.cli.program import program
 from vecsearch.stores import upkeep
 from vecsearch.stores.disk import Disk
 from vecsearch.types import FileRecord
@@ -497,6 +500,69 @@ def test_an_interrupt_inside_a_batch_keeps_earlier_batches(
     with Index.open(index.path, pipeline=index.pipeline) as again:
         assert documents_of(again) == {document.id: document for document in (document(0), *new)}
         assert again.verify() == []
+
+
+# levels of durability
+
+
+def syncs_of(monkeypatch: pytest.MonkeyPatch, write: Callable[[], object]) -> int:
+    calls: list[int] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        calls.append(descriptor)
+        real(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        write()
+    return len(calls)
+
+
+def test_fast_syncs_nothing_and_full_syncs_what_fast_left(
+    tmp_path: Path, small_segments: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make() -> None:
+        with Index.create(tmp_path / "a" / "b", pipeline=tiny_pipeline(), durability="fast") as index:
+            index.add(document(number) for number in range(20))
+            assert index.info()["n_segments"] == 1
+
+    assert syncs_of(monkeypatch, make) == 0
+    with Index.open(tmp_path / "a" / "b", pipeline=tiny_pipeline()) as index:
+        # the segment and the folder
+        assert syncs_of(monkeypatch, lambda: index.add([document(30)])) == 2
+        assert syncs_of(monkeypatch, lambda: index.add([document(31)])) == 0
+        assert syncs_of(monkeypatch, lambda: index.add(document(number) for number in range(40, 60))) == 2
+        assert index.verify() == []
+
+
+def test_a_durability_that_there_is_not_is_refused(index: Index) -> None:
+    for make in (
+        lambda: Index.open(index.path, pipeline=index.pipeline, durability="slow"),  # type: ignore[arg-type]
+        lambda: Index.create(index.path / "x", durability="slow"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(UsageError, match="must be 'full' or 'fast'"):
+            make()
+    assert not (index.path / "x").exists()
+
+
+@pytest.mark.parametrize(("level", "is_synced"), [("full", True), ("fast", False), (None, True)])
+def test_commands_that_write_take_a_durability(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str | None, is_synced: bool
+) -> None:
+    (tmp_path / "a.txt").write_text("the lion slept")
+    option = [] if level is None else ["--durability", level]
+    for arguments in (
+        ["index", str(tmp_path / "a.txt"), "-i", "notes"],
+        ["add", str(tmp_path / "a.txt"), "-i", "notes", "--id", "b"],
+        ["delete", "b", "-i", "notes"],
+    ):
+
+        def run(arguments: list[str] = arguments) -> None:
+            result = CliRunner().invoke(program, ["--indexes", str(tmp_path / "indexes"), *arguments, *option])
+            assert result.exit_code == 0, result.output
+
+        assert (syncs_of(monkeypatch, run) > 0) == is_synced
 
 
 # damaged segments

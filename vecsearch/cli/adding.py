@@ -16,6 +16,7 @@ from vecsearch.cli.failures import Interrupted
 from vecsearch.cli.indexes import folder_of, resolve
 from vecsearch.cli.making import open_or_create
 from vecsearch.cli.options import (
+    durability_option,
     encoding_option,
     index_metadata_option,
     index_or_new_option,
@@ -30,6 +31,7 @@ from vecsearch.errors import VectorsError
 
 if TYPE_CHECKING:
     from vecsearch.pipeline import Pipeline
+    from vecsearch.stores.disk import Durability
     from vecsearch.types import AddReport, Document, Floats, Ids, Offsets
 
 __all__ = ["add_command"]
@@ -66,6 +68,7 @@ _SUFFIXES: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "
 @npy_option("--token-ids", help="Token ids of the vectors, integers (n_tokens,) of 0 or more; rare ones weigh more.")
 @pipeline_options
 @index_metadata_option
+@durability_option
 @json_option("one object; index, n_documents, n_unchanged, n_removed, n_passages, n_tokens")
 @pass_settings
 def add_command(
@@ -83,6 +86,7 @@ def add_command(
     encoder: str | None,
     passage_tokens: int | None,
     metadata_keys: tuple[str, ...],
+    durability: Durability,
     is_json: bool,
 ) -> None:
     """Add documents from a file or from stdin.
@@ -127,9 +131,9 @@ def add_command(
 
                 return GivenVectors(dim, encoder or "none")
 
-            index = stack.enter_context(open_or_create(folder, {"encoder": encoder}, given))
+            index = stack.enter_context(open_or_create(folder, {"encoder": encoder}, given, durability=durability))
         else:
-            index = stack.enter_context(open_or_create(folder, parts))
+            index = stack.enter_context(open_or_create(folder, parts, durability=durability))
         if metadata_keys:
             index.index_metadata(*metadata_keys)
         meter = stack.enter_context(Meter())

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from vecsearch.cli import indexes
-from vecsearch.cli.options import index_option, json_option
+from vecsearch.cli.options import durability_option, index_option, json_option
 from vecsearch.cli.output import columns, counted, one_line, visible, write, write_json
 from vecsearch.cli.settings import Settings, pass_settings
 from vecsearch.errors import DocumentError, VecsearchError
 
 if TYPE_CHECKING:
     from vecsearch.index import Index
+    from vecsearch.stores.disk import Durability
 
 __all__ = ["delete_command", "get_command", "list_command"]
 
@@ -133,10 +134,16 @@ def _counts(settings: Settings) -> Iterator[dict[str, object]]:
     "--from-file", type=click.File(encoding="utf-8"), metavar="FILE", help="Read more ids, one a line; - for stdin."
 )
 @index_option
+@durability_option
 @json_option("one object; n_deleted, unknown")
 @pass_settings
 def delete_command(
-    settings: Settings, doc_ids: tuple[str, ...], from_file: TextIO | None, name: str | None, is_json: bool
+    settings: Settings,
+    doc_ids: tuple[str, ...],
+    from_file: TextIO | None,
+    name: str | None,
+    durability: Durability,
+    is_json: bool,
 ) -> None:
     """Delete documents by id.
 
@@ -152,7 +159,7 @@ def delete_command(
     wanted = list(dict.fromkeys(wanted))
     if not wanted:
         raise click.UsageError("name the documents to delete by id, or give --from-file")
-    with indexes.open_index(settings, name, read_only=False) as index:
+    with indexes.open_index(settings, name, read_only=False, durability=durability) as index:
         unknown = [doc_id for doc_id in wanted if not _has(index, doc_id)]
         if len(unknown) == len(wanted):
             raise _unknown(index, unknown)

@@ -11,6 +11,7 @@ from vecsearch.errors import IndexNotFoundError, UsageError
 
 if TYPE_CHECKING:
     from vecsearch.index import Index
+    from vecsearch.stores.disk import Durability
 
 __all__ = ["MARKER", "folder_of", "is_index", "names", "open_index", "resolve"]
 
@@ -70,9 +71,11 @@ def resolve(settings: Settings, name: str | None) -> str:
     )
 
 
-def open_index(settings: Settings, name: str | None, *, read_only: bool = True) -> Index:
+def open_index(
+    settings: Settings, name: str | None, *, read_only: bool = True, durability: Durability = "full"
+) -> Index:
     """Open the index that a command works on; see ``resolve`` and ``Index.open`` for what is raised."""
     found = resolve(settings, name)
     from vecsearch.index import Index
 
-    return Index.open(folder_of(settings, found), read_only=read_only)
+    return Index.open(folder_of(settings, found), read_only=read_only, durability=durability)

@@ -12,6 +12,7 @@ from vecsearch.cli.failures import Interrupted
 from vecsearch.cli.indexes import folder_of
 from vecsearch.cli.making import open_or_create
 from vecsearch.cli.options import (
+    durability_option,
     encoding_option,
     index_metadata_option,
     index_or_new_option,
@@ -24,6 +25,7 @@ from vecsearch.cli.settings import Settings, pass_settings
 
 if TYPE_CHECKING:
     from vecsearch.ingest import IngestReport
+    from vecsearch.stores.disk import Durability
 
 __all__ = ["index_command"]
 
@@ -52,6 +54,7 @@ __all__ = ["index_command"]
 @encoding_option
 @pipeline_options
 @index_metadata_option
+@durability_option
 @click.option("-v", "--verbose", is_flag=True, help="Name every skipped file.")
 @json_option("one object; index, n_files, n_unchanged, n_changed, n_removed_files, documents, skipped")
 @pass_settings
@@ -69,6 +72,7 @@ def index_command(
     encoder: str | None,
     passage_tokens: int | None,
     metadata_keys: tuple[str, ...],
+    durability: Durability,
     verbose: bool,
     is_json: bool,
 ) -> None:
@@ -80,7 +84,7 @@ def index_command(
     """
     folder = folder_of(settings, name or _name_of(paths))
     parts = {"tokenizer": tokenizer, "embedder": embedder, "encoder": encoder, "max_tokens": passage_tokens}
-    with open_or_create(folder, parts) as index, Meter() as meter:
+    with open_or_create(folder, parts, durability=durability) as index, Meter() as meter:
         from vecsearch.ingest import index_paths
 
         if metadata_keys:

@@ -11,6 +11,7 @@ from vecsearch.errors import IndexNotFoundError
 if TYPE_CHECKING:
     from vecsearch.index import Index
     from vecsearch.pipeline import Pipeline
+    from vecsearch.stores.disk import Durability
 
 __all__ = ["Parts", "open_or_create"]
 
@@ -18,13 +19,16 @@ Parts = Mapping[str, Any]
 """What the user says of the pipeline, by argument of ``Pipeline.from_names``; None where nothing is said."""
 
 
-def open_or_create(folder: Path, parts: Parts, make: Callable[[], Pipeline] | None = None) -> Index:
+def open_or_create(
+    folder: Path, parts: Parts, make: Callable[[], Pipeline] | None = None, *, durability: Durability = "full"
+) -> Index:
     """Open the index in a folder for writing, or make it.
 
     Args:
         folder: of the index.
         parts: used to make it; where it is there, those that are given must be its own.
         make: returns the pipeline of a new index; by default it is made of ``parts``.
+        durability: see ``Index.open``.
 
     Raises:
         IdentityError: the index is there and was made with other parts; names both.
@@ -35,15 +39,16 @@ def open_or_create(folder: Path, parts: Parts, make: Callable[[], Pipeline] | No
 
     given = {part: value for part, value in parts.items() if value is not None}
     try:
-        index = Index.open(folder)
+        index = Index.open(folder, durability=durability)
     except IndexNotFoundError:
-        return Index.create(folder, pipeline=make() if make else Pipeline.from_names(**given))
+        pipeline = make() if make else Pipeline.from_names(**given)
+        return Index.create(folder, pipeline=pipeline, durability=durability)
     if not given:
         return index
     with index:
         wanted = _wanted(index.pipeline.configuration, given)
     # a pipeline that is not the recorded one is refused here, and both are named
-    return Index.open(folder, pipeline=wanted)
+    return Index.open(folder, pipeline=wanted, durability=durability)
 
 
 def _wanted(recorded: Mapping[str, Any], given: Parts) -> Pipeline:

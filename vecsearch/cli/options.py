@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 __all__ = [
+    "durability_option",
     "encoding_option",
     "index_metadata_option",
     "index_option",
@@ -149,6 +150,16 @@ def pipeline_options(command: Command) -> Command:
     for option in options:
         command = option(command)
     return command
+
+
+def durability_option(command: Command) -> Command:
+    """Add ``--durability LEVEL``."""
+    return click.option(
+        "--durability",
+        type=click.Choice(["full", "fast"]),
+        default="full",
+        help="What a commit survives: full a power loss, fast the end of the process.",
+    )(command)
 
 
 def index_metadata_option(command: Command) -> Command:

@@ -11,6 +11,7 @@ from sqlite_utils import Database
 
 from vecsearch import __version__
 from vecsearch.errors import FormatVersionError, IndexDamagedError, IndexExistsError, IndexNotFoundError
+from vecsearch.stores.disk import Disk, Durability
 from vecsearch.stores.locking import LOCK_NAME, lock_folder
 from vecsearch.stores.schema import DATABASE_NAME, FORMAT_VERSION, connect, migrations, translated
 
@@ -20,18 +21,22 @@ Manifest = dict[str, Any]
 _KINDS: dict[str, type] = {"format_version": int, "identity": dict, "configuration": dict}
 
 
-def create(folder: Path, identity: dict[str, Any], configuration: dict[str, Any]) -> None:
+def create(
+    folder: Path, identity: dict[str, Any], configuration: dict[str, Any], *, durability: Durability = "full"
+) -> None:
     """Make an empty index in a folder.
 
     Args:
         folder: made with its parents; if it is there, it must be empty, or hold what a ``create`` left that was
             interrupted.
         identity, configuration: of the pipeline; JSON-ready.
+        durability: of the new index itself.
 
     Raises:
         IndexExistsError: there is an index, or the folder holds other things.
         StorageError, IndexReadOnlyError: the folder cannot be made or written.
     """
+    disk = Disk(folder, durability)
     with translated(folder):
         strangers = {path.name for path in folder.iterdir()} if folder.exists() else set()
         if any(not name.startswith((DATABASE_NAME, LOCK_NAME)) for name in strangers):
@@ -40,11 +45,11 @@ def create(folder: Path, identity: dict[str, Any], configuration: dict[str, Any]
             raise IndexExistsError(
                 f"{folder} is not empty and holds no index; choose another name or an empty folder", path=str(folder)
             )
-        folder.mkdir(parents=True, exist_ok=True)
+        disk.make_folder()
         _refuse_if_complete(folder)
         lock = lock_folder(folder)
         try:
-            db = connect(folder / DATABASE_NAME)
+            db = connect(folder / DATABASE_NAME, durability=durability)
             try:
                 if _is_complete(db):  # somebody else was faster
                     raise _exists(folder)

@@ -6,14 +6,21 @@ store asks of the file system, and in which order, can be read, recorded and mad
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias, get_args
+
+from vecsearch.errors import UsageError
 
 if TYPE_CHECKING:
     from vecsearch.stores.files import Buffer
 
-__all__ = ["Disk"]
+__all__ = ["Disk", "Durability"]
+
+Durability: TypeAlias = Literal["full", "fast"]
+"""What a commit survives: ``full`` a power loss, ``fast`` the end of the process. See indexes/FORMAT.md."""
 
 
 class Disk:
@@ -21,10 +28,28 @@ class Disk:
 
     Args:
         folder: of the index.
+        durability: whether anything is synced.
+
+    Raises:
+        UsageError: there is no such durability.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, durability: Durability = "full") -> None:
+        if durability not in get_args(Durability):
+            raise UsageError(f"durability is {durability!r}; it must be 'full' or 'fast'")
         self.folder = folder
+        self.durability = durability
+
+    def make_folder(self) -> None:
+        """Make the folder, and those above it, if they are not there."""
+        folder = self.folder.absolute()
+        missing = [one for one in (folder, *folder.parents) if not one.exists()]
+        for one in reversed(missing):
+            one.mkdir(exist_ok=True)
+        for one in missing or [folder]:
+            # a folder that may be entered but not read cannot be synced
+            with contextlib.suppress(PermissionError):
+                self._sync_folder(one.parent)
 
     def create(self, name: str) -> BinaryIO:
         """Make a new file and open it for writing.
@@ -42,7 +67,8 @@ class Disk:
     def sync(self, file: BinaryIO) -> None:
         """Make durable what was written to a file."""
         file.flush()
-        os.fsync(file.fileno())
+        if self.durability == "full":
+            os.fsync(file.fileno())
 
     def rename(self, old: str, new: str) -> None:
         """Give a file another name, replacing what has it."""
@@ -50,7 +76,20 @@ class Disk:
 
     def sync_entries(self) -> None:
         """Make durable which files there are."""
-        descriptor = os.open(self.folder, os.O_RDONLY)
+        self._sync_folder(self.folder)
+
+    def settle(self, names: Iterable[str]) -> None:
+        """Make durable what is named: a writer before may have synced nothing. Files that are missing are left out."""
+        if self.durability == "full":
+            for name in names:
+                with contextlib.suppress(FileNotFoundError), open(self.folder / name, "rb") as file:
+                    os.fsync(file.fileno())
+            self.sync_entries()
+
+    def _sync_folder(self, folder: Path) -> None:
+        if self.durability != "full":
+            return
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

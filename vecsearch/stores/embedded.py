@@ -23,7 +23,7 @@ from vecsearch.stores import manifest, metadata, reading, verification, writing
 from vecsearch.stores.analysis import Analyzer
 from vecsearch.stores.coded import Coded
 from vecsearch.stores.coding import load_codes
-from vecsearch.stores.disk import Disk
+from vecsearch.stores.disk import Disk, Durability
 from vecsearch.stores.files import SUFFIXES
 from vecsearch.stores.locking import lock_folder
 from vecsearch.stores.manifest import segment_records
@@ -50,11 +50,14 @@ class EmbeddedStore:
         encode: computes position-aware vectors of passages from what is stored of them.
         dim: length of a vector.
         read_only: refuse to write.
+        durability: of what is written.
     """
 
     capabilities = Capabilities(durable=True, exact=True, concurrent_readers=True)
 
-    def __init__(self, folder: Path, encode: Encode, dim: int, *, read_only: bool = False) -> None:
+    def __init__(
+        self, folder: Path, encode: Encode, dim: int, *, read_only: bool = False, durability: Durability = "full"
+    ) -> None:
         self.folder = folder
         self.read_only = read_only
         self._encode = encode
@@ -67,7 +70,7 @@ class EmbeddedStore:
         self._mapped: dict[str, Floats] = {}
         self._codes: dict[str, Codes] = {}
         self._codebook = LoadedCodebook(folder)
-        self._disk = Disk(folder)
+        self._disk = Disk(folder, durability)
         self._fresh: dict[int, Floats] = {}
         self._writing = threading.RLock()
         self._writer: writing.Writer | None = None
@@ -341,13 +344,7 @@ class EmbeddedStore:
             if self.read_only:
                 raise IndexReadOnlyError(f"index {self.folder} was opened read-only", path=str(self.folder))
             if self._writer is None:
-                self._lock = lock_folder(self.folder)
-                try:
-                    self._writer = writing.Writer(connect(self.folder / DATABASE_NAME), self.folder, self._dim)
-                    self._writer.migrate()
-                except BaseException:
-                    self._lock.release()
-                    raise
+                self._lock, self._writer = self._begin_to_write()
             if self._may_have_strays:
                 self._remove_strays(self._writer.db)
                 self._may_have_strays = False
@@ -357,6 +354,19 @@ class EmbeddedStore:
                 # a segment of a commit that did not come about; removed before the next one, not while it is used
                 self._may_have_strays = True
                 raise
+
+    def _begin_to_write(self) -> tuple[Any, writing.Writer]:
+        """Return the lock and the writer of this index, its format up to date."""
+        with contextlib.ExitStack() as undo:
+            lock = lock_folder(self.folder)
+            undo.callback(lock.release)
+            db = connect(self.folder / DATABASE_NAME, durability=self._disk.durability)
+            undo.callback(db.conn.close)
+            self._disk.settle(manifest.file_names(db))
+            writer = writing.Writer(db, self.folder, self._dim)
+            writer.migrate()
+            undo.pop_all()
+        return lock, writer
 
     def _remove_strays(self, db: Database) -> None:
         named = manifest.file_names(db)

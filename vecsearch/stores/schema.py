@@ -23,6 +23,7 @@ from vecsearch.errors import (
     IndexReadOnlyError,
     StorageError,
 )
+from vecsearch.stores.disk import Durability
 
 __all__ = [
     "DATABASE_NAME",
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 DATABASE_NAME = "meta.db"
+# NORMAL: commits are not synced, but the database is before what it needs is dropped, so it is whole after a power loss
+_SYNCHRONOUS: dict[Durability, str] = {"full": "FULL", "fast": "NORMAL"}
 FORMAT_VERSION = 2
 """Number of the newest migration; an index that says more was made by a newer vecsearch."""
 
@@ -216,12 +219,13 @@ CREATE TABLE tuning (
 """
 
 
-def connect(path: Path, *, read_only: bool = False) -> Database:
-    """Open the database of an index, durable as indexes/FORMAT.md says: WAL, synchronous=FULL.
+def connect(path: Path, *, read_only: bool = False, durability: Durability = "full") -> Database:
+    """Open the database of an index, durable as indexes/FORMAT.md says: WAL; synchronous=FULL, or NORMAL if fast.
 
     Args:
         path: of the database file.
         read_only: never write, not even to create the file.
+        durability: of what is written.
     """
     uri = path.absolute().as_uri()
     if read_only:
@@ -229,7 +233,7 @@ def connect(path: Path, *, read_only: bool = False) -> Database:
     else:
         connection = _connect(uri)
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
         connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
