@@ -176,9 +176,8 @@ def opener(found: Found) -> Callable[[], BinaryIO]:
     def open_file() -> BinaryIO:
         # subtle: without O_NONBLOCK a pipe put in its place would be waited for.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-        if not is_named:
-            flags |= getattr(os, "O_NOFOLLOW", 0)
-        stream = os.fdopen(os.open(found.full_path, flags), "rb")
+        number = os.open(found.full_path, flags) if is_named else _opened_below(found.root, found.path, flags)
+        stream = os.fdopen(number, "rb")
         try:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
@@ -192,6 +191,29 @@ def opener(found: Found) -> Callable[[], BinaryIO]:
         return stream
 
     return open_file
+
+
+def _opened_below(root: str, path: str, flags: int) -> int:
+    """Open a file below a folder, no part of whose path is a link: not even one put there since it was found.
+
+    Where the system cannot open relative to a folder (Windows), only the file itself is known to be no link.
+    """
+    no_link = getattr(os, "O_NOFOLLOW", 0)
+    *folders, name = path.split("/")
+    if not folders or os.open not in os.supports_dir_fd:
+        return os.open(os.path.join(root, *folders, name), flags | no_link)
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for part in folders:
+            try:
+                below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | no_link, dir_fd=folder)
+            except NotADirectoryError as error:  # what Linux calls a link that is not followed to a folder
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.path.join(root, path)) from error
+            os.close(folder)
+            folder = below
+        return os.open(name, flags | no_link, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def reason_of(error: OSError) -> str:

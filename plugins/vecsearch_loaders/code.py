@@ -50,7 +50,7 @@ class SourceCodeLoader(TextLoader):
         Raises:
             LoadError: see ``decoding.read_text``.
         """
-        text = read_text(file, self.encoding)
+        text = read_text(file, self.encoding, self.max_bytes)
         yield Document(file.id, text, sections=tuple(_sections(text)))
 
 

@@ -9,12 +9,23 @@ from __future__ import annotations
 
 import codecs
 import re
+import sys
 from collections.abc import Generator, Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from vecsearch import LoadError, SourceFile
+from vecsearch_loaders import limits
 
-__all__ = ["NEWLINE", "TextLoader", "checked_encoding", "failure", "read_text", "split_lines", "text_chunks"]
+__all__ = [
+    "NEWLINE",
+    "LongLineError",
+    "TextLoader",
+    "checked_encoding",
+    "failure",
+    "read_text",
+    "split_lines",
+    "text_chunks",
+]
 
 NEWLINE = re.compile(r"\r\n?+|\n")
 """What ends a line: as the engine counts them."""
@@ -32,24 +43,27 @@ _MARKS = (
 
 
 class TextLoader:
-    """What the loaders of text files share: their one option.
+    """What the loaders of text files share: their options.
 
     Args:
         encoding: of files without a byte order mark; None is UTF-8.
+        max_bytes: see ``limits.max_bytes``.
 
     Raises:
-        ValueError: Python knows no such text encoding.
+        ValueError: Python knows no such text encoding, or ``max_bytes`` is below 1.
     """
 
     version: ClassVar[str] = "1"
 
-    def __init__(self, *, encoding: str | None = None) -> None:
+    def __init__(self, *, encoding: str | None = None, max_bytes: int | None = None) -> None:
         self.encoding = None if encoding is None else checked_encoding(encoding)
+        self._max_bytes = max_bytes
+        self.max_bytes = limits.max_bytes(max_bytes)
 
     @property
-    def config(self) -> dict[str, str | None]:
+    def config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {"encoding": self.encoding}
+        return {"encoding": self.encoding, "max_bytes": self._max_bytes}
 
     @property
     def files(self) -> dict[str, str]:
@@ -77,23 +91,23 @@ def failure(file: SourceFile, reason: str, **facts: object) -> LoadError:
     return LoadError(f"{file.name}: {reason}", file=file.name, reason=reason, **facts)
 
 
-def read_text(file: SourceFile, encoding: str | None) -> str:
+def read_text(file: SourceFile, encoding: str | None, max_bytes: int) -> str:
     """Return the whole text of a file, exactly, without its byte order mark.
 
     Raises:
-        LoadError: it is binary, empty, nothing but white space, or not in the encoding.
+        LoadError: it is binary, empty, nothing but white space, not in the encoding, or larger than ``max_bytes``.
     """
-    text = "".join(text_chunks(file, encoding))
+    text = "".join(text_chunks(file, encoding, max_bytes))
     if not text or text.isspace():
         raise failure(file, "empty")
     return text
 
 
-def text_chunks(file: SourceFile, encoding: str | None) -> Generator[str, None, None]:
+def text_chunks(file: SourceFile, encoding: str | None, max_bytes: int | None = None) -> Generator[str, None, None]:
     """Yield the text of a file piece by piece, without its byte order mark.
 
     Raises:
-        LoadError: it is binary (a NUL byte near its beginning) or not in the encoding.
+        LoadError: it is binary (a NUL byte near its beginning), not in the encoding, or larger than ``max_bytes``.
     """
     with file.open() as stream:
         head = stream.read(_HEAD)
@@ -117,6 +131,8 @@ def text_chunks(file: SourceFile, encoding: str | None) -> Generator[str, None, 
             if not chunk:
                 return
             offset += len(chunk)
+            if max_bytes is not None and offset > max_bytes:
+                raise failure(file, f"larger than {max_bytes:,} bytes; {limits.MAX_BYTES} allows more")
             chunk = stream.read(_CHUNK)
 
 
@@ -134,28 +150,43 @@ def _not_decodable(
     )
 
 
-def split_lines(chunks: Iterator[str], ending: re.Pattern[str]) -> Iterator[str]:
+class LongLineError(Exception):
+    """A line is longer than allowed; the loader adds where."""
+
+
+def split_lines(chunks: Iterator[str], ending: re.Pattern[str], longest: int = sys.maxsize) -> Iterator[str]:
     r"""Yield the lines of a text that comes in pieces, each with what ends it.
 
     Args:
         chunks: the text.
         ending: what ends a line: ``\n``, or ``NEWLINE``.
+        longest: characters of a line, about: it is seen when the next piece has come.
+
+    Raises:
+        LongLineError: a line is longer.
 
     Example:
         >>> list(split_lines(iter(["a\r", "\nb", "c"]), NEWLINE))
         ['a\r\n', 'bc']
     """
     held: list[str] = []
+    n_held = 0
     for chunk in chunks:
         if held and held[-1].endswith("\r"):
-            chunk = held.pop() + chunk
+            last = held.pop()
+            n_held -= len(last)
+            chunk = last + chunk
         # A \r at the very end may be the first half of \r\n.
         done = 0
         for match in ending.finditer(chunk, 0, len(chunk) - chunk.endswith("\r")):
             yield "".join((*held, chunk[done : match.end()]))
             held.clear()
+            n_held = 0
             done = match.end()
         if done < len(chunk):
             held.append(chunk[done:])
+            n_held += len(chunk) - done
+            if n_held > longest:
+                raise LongLineError(f"longer than {longest:,} characters; {limits.MAX_BYTES} allows more")
     if held:
         yield "".join(held)

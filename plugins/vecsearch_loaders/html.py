@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from vecsearch import Document, LoadError, SourceFile
-from vecsearch_loaders.decoding import TextLoader, checked_encoding, failure, read_text
+from vecsearch_loaders.child import RefusedError
+from vecsearch_loaders.decoding import checked_encoding, failure, read_text
+from vecsearch_loaders.parsed import ParsingLoader
 
 if TYPE_CHECKING:
     from bs4.element import Tag
 
-__all__ = ["HtmlLoader"]
+__all__ = ["HtmlLoader", "read_page"]
 
 _HIDDEN = frozenset(("script", "style", "template", "title", "datalist"))
 _HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
@@ -32,9 +35,19 @@ _SPACE = re.compile(r"[ \t\n\r\f]+")  # not the no-break space: its author meant
 _DECLARED = re.compile(rb"""(?i)<meta\s[^>]{0,300}?charset\s{0,9}=\s{0,9}["']?\s{0,9}([\w.:-]{1,40})""")
 _XML_DECLARATION = re.compile(r"(?i)<\?xml\s[^>]{0,300}>")
 _DECLARED_WITHIN = 2048
+# What a page may say that it is in: the encodings of the web (https://encoding.spec.whatwg.org). Python has others,
+# that take time by the square of the page (punycode), or make any characters of ASCII (unicode_escape, utf-7).
+_DECLARABLE = frozenset(
+    """
+    big5 big5hkscs cp1006 cp1250 cp1251 cp1252 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 cp866 cp874 cp932 cp949 euc_jp
+    euc_kr gb18030 gb2312 gbk iso2022_jp iso8859-1 iso8859-10 iso8859-11 iso8859-13 iso8859-14 iso8859-15 iso8859-16
+    iso8859-2 iso8859-3 iso8859-4 iso8859-5 iso8859-6 iso8859-7 iso8859-8 iso8859-9 koi8-r koi8-u mac-cyrillic mac-roman
+    shift_jis tis-620 utf-16 utf-16-be utf-16-le utf-8
+    """.split()  # noqa: SIM905  a list of them would fill the screen
+)
 
 
-class HtmlLoader(TextLoader):
+class HtmlLoader(ParsingLoader):
     """Reads a page as one document: its visible text, ``<title>`` (else the first heading), a section a heading.
 
     Where no encoding is asked for and the page is not UTF-8, the one that it declares in ``<meta>`` is taken.
@@ -49,32 +62,54 @@ class HtmlLoader(TextLoader):
         Raises:
             LoadError: see ``decoding.read_text``; or there is nothing to see on the page.
         """
-        import bs4
-
-        # subtle: it warns of short pages that look like a path and of XML declarations; given a stream and no such
-        # declaration it does not, which (unlike a filter for warnings) also holds in threads.
-        source = io.StringIO(_XML_DECLARATION.sub("", _ended(self._read(file)), count=1))
-        try:
-            soup = bs4.BeautifulSoup(source, "html.parser")
-        except bs4.ParserRejectedMarkup as error:
-            raise failure(file, f"not HTML: {error}") from error
-        page = _Page()
-        page.read(soup)
-        text, sections, first_heading = page.result()
-        title = _SPACE.sub(" ", soup.title.get_text()).strip() if soup.title else ""
-        soup.decompose()  # its parts point at each other: without this they stay until the next collection
-        if not text:
+        source = self._read(file)
+        if self.is_large(source):
+            page = self.parsed_apart(file, "html", source)
+        else:
+            try:
+                page = _parsed(source)
+            except RefusedError as error:
+                raise failure(file, str(error)) from error
+        if not page["text"]:
             raise failure(file, "empty")
-        yield Document(file.id, text, title or first_heading, sections=sections)
+        yield Document(file.id, page["text"], page["title"], sections=tuple(page["sections"]))
 
     def _read(self, file: SourceFile) -> str:
         try:
-            return read_text(file, self.encoding)
+            return read_text(file, self.encoding, self.max_bytes)
         except LoadError as error:
             declared = None if self.encoding or "offset" not in error.facts else _declared(file)
             if declared is None:
                 raise
-            return read_text(file, declared)
+            return read_text(file, declared, self.max_bytes)
+
+
+def read_page(stream: BinaryIO) -> dict[str, Any]:
+    """Return what ``_parsed`` does of a page in UTF-8."""
+    return _parsed(stream.read().decode("utf-8", "surrogatepass"))
+
+
+def _parsed(source: str) -> dict[str, Any]:
+    """Return ``text``, ``title`` and ``sections`` of a page.
+
+    Raises:
+        RefusedError: the parser knows no way to read it.
+    """
+    import bs4
+
+    # subtle: it warns of short pages that look like a path and of XML declarations; given a stream and no such
+    # declaration it does not, which (unlike a filter for warnings) also holds in threads.
+    stream = io.StringIO(_XML_DECLARATION.sub("", _ended(source), count=1))
+    try:
+        soup = bs4.BeautifulSoup(stream, "html.parser")
+    except bs4.ParserRejectedMarkup as error:
+        raise RefusedError(f"not HTML: {error}") from error
+    page = _Page()
+    page.read(soup)
+    text, sections, first_heading = page.result()
+    title = _SPACE.sub(" ", soup.title.get_text()).strip() if soup.title else ""
+    soup.decompose()  # its parts point at each other: without this they stay until the next collection
+    return {"text": text, "title": title or first_heading, "sections": sections}
 
 
 def _ended(source: str) -> str:
@@ -99,7 +134,7 @@ def _declared(file: SourceFile) -> str | None:
     if name in ("iso-8859-1", "latin1", "us-ascii"):
         name = "cp1252"  # as browsers do
     try:
-        return checked_encoding(name)
+        return name if codecs.lookup(checked_encoding(name)).name in _DECLARABLE else None
     except ValueError:
         return None
 

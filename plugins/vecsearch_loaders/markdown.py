@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 from vecsearch import Document, SourceFile
-from vecsearch_loaders.decoding import NEWLINE, TextLoader, read_text
+from vecsearch_loaders.decoding import NEWLINE, read_text
+from vecsearch_loaders.parsed import ParsingLoader
 
-__all__ = ["MarkdownLoader"]
+__all__ = ["MarkdownLoader", "read_outline"]
 
 _FENCE = re.compile(r"---[ \t]*+(?:\r\n?+|\n)")
 _FRONT_END = re.compile(r"(?:(?<=\n)|(?<=\r))(?:---|\.\.\.)[ \t]*+(?:\r\n?+|\n|\Z)")
@@ -22,9 +23,11 @@ _FIELD = re.compile(r"(?P<key>[A-Za-z_][\w.-]*)[ \t]*:(?:[ \t]+(?P<value>.*))?$"
 _ITEM = re.compile(r"[ \t]*-[ \t]+(?P<value>.*)$")
 _LONGEST_FRONT = 100_000
 """Characters within which front matter must end to be front matter."""
+_LONGEST_HEADING = 2_000
+"""Characters of a heading of which a title is made: marks that never close take time by their square."""
 
 
-class MarkdownLoader(TextLoader):
+class MarkdownLoader(ParsingLoader):
     """Reads a file as one document.
 
     Its title is that of the front matter, else the first heading. Further fields of the front matter become metadata:
@@ -41,9 +44,13 @@ class MarkdownLoader(TextLoader):
         Raises:
             LoadError: see ``decoding.read_text``.
         """
-        text = read_text(file, self.encoding)
+        text = read_text(file, self.encoding, self.max_bytes)
         body, metadata = _front_matter(text)
-        headings = _headings(text, body)
+        if self.is_large(text):
+            answer = self.parsed_apart(file, "markdown", text[body:])
+            headings = [(body + start, words) for start, words in answer["headings"]]
+        else:
+            headings = [(body + start, words) for start, words in _headings(text[body:])]
         title = metadata.pop("title", "")
         if isinstance(title, list | dict) or title is None:
             title = ""
@@ -51,15 +58,20 @@ class MarkdownLoader(TextLoader):
         yield Document(file.id, text, title, metadata, tuple(start for start, _ in headings))
 
 
-def _headings(text: str, body: int) -> list[tuple[int, str]]:
+def read_outline(stream: BinaryIO) -> dict[str, Any]:
+    """Return the headings of a text in UTF-8: ``headings``, pairs as of ``_headings``."""
+    return {"headings": _headings(stream.read().decode("utf-8", "surrogatepass"))}
+
+
+def _headings(text: str) -> list[tuple[int, str]]:
     """Return where each heading at the top level begins, and its source."""
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark")
     parser.core.ruler.enableOnly(["normalize", "block"])
-    tokens = parser.parse(text[body:])
-    lines = [body]
-    lines += (match.end() for match in NEWLINE.finditer(text, body))
+    tokens = parser.parse(text)
+    lines = [0]
+    lines += (match.end() for match in NEWLINE.finditer(text))
     return [
         (lines[token.map[0]], tokens[number + 1].content)
         for number, token in enumerate(tokens)
@@ -72,7 +84,7 @@ def _plain(heading: str) -> str:
     from markdown_it import MarkdownIt
 
     parts = []
-    for token in MarkdownIt("commonmark").parseInline(heading)[0].children or ():
+    for token in MarkdownIt("commonmark").parseInline(heading[:_LONGEST_HEADING])[0].children or ():
         if token.type in ("text", "code_inline", "image"):
             parts.append(token.content)
         elif token.type in ("softbreak", "hardbreak"):

@@ -5,30 +5,48 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+from importlib.util import find_spec
+from typing import Any, BinaryIO, ClassVar
 
-from vecsearch import Document, LoadError, SourceFile
+from vecsearch import Document, SourceFile
+from vecsearch_loaders import limits
+from vecsearch_loaders.apart import read_apart
+from vecsearch_loaders.child import RefusedError
 from vecsearch_loaders.decoding import failure
 
-if TYPE_CHECKING:
-    from pypdf import PdfReader
-
-__all__ = ["PdfLoader"]
+__all__ = ["PdfLoader", "read_pages"]
 
 _BETWEEN_PAGES = "\n\f\n"
 
 
 class PdfLoader:
-    """Reads the text layer of a file as one document; ``n_pages`` becomes metadata. Scanned pages are not read."""
+    """Reads the text layer of a file as one document; ``n_pages`` becomes metadata. Scanned pages are not read.
+
+    Every file is read in a process of its own, within limits.
+
+    Args:
+        max_bytes, max_seconds, max_memory: see ``limits``.
+
+    Raises:
+        ValueError: a limit is no number above 0.
+    """
 
     name: ClassVar[str] = "pdf"
     version: ClassVar[str] = "1"
     suffixes: ClassVar[tuple[str, ...]] = (".pdf",)
 
+    def __init__(
+        self, *, max_bytes: int | None = None, max_seconds: float | None = None, max_memory: int | None = None
+    ) -> None:
+        self._given = {"max_bytes": max_bytes, "max_seconds": max_seconds, "max_memory": max_memory}
+        self.max_bytes = limits.max_bytes(max_bytes)
+        self.max_seconds = limits.max_seconds(max_seconds)
+        self.max_memory = limits.max_memory(max_memory)
+
     @property
     def config(self) -> dict[str, Any]:
-        """No arguments."""
-        return {}
+        """The constructor's arguments."""
+        return dict(self._given)
 
     @property
     def files(self) -> dict[str, str]:
@@ -39,37 +57,43 @@ class PdfLoader:
         """Yield the one document, its pages parted by a line with a form feed.
 
         Raises:
-            LoadError: the extra is not installed, or the file is encrypted, broken or without text.
+            LoadError: the extra is not installed; the file is encrypted, broken, without text or too large; or
+                reading it took too long, needed too much memory or ended in a crash.
         """
-        try:
-            import pypdf
-        except ImportError as error:
-            raise failure(file, "reading PDF needs an extra: pip install 'vecsearch[pdf]'") from error
-        # What it warns of in passing is no news to a user; without a handler it would go to stderr.
-        logger = logging.getLogger("pypdf")
-        if not logger.handlers:
-            logger.addHandler(logging.NullHandler())
+        if find_spec("pypdf") is None:
+            raise failure(file, "reading PDF needs an extra: pip install 'vecsearch[pdf]'")
+        if file.size > self.max_bytes:
+            raise failure(file, f"larger than {self.max_bytes:,} bytes; {limits.MAX_BYTES} allows more")
         with file.open() as stream:
-            try:
-                title, pages = _read(file, pypdf, stream)
-            except LoadError:
-                raise
-            except Exception as error:  # a broken file makes it raise nearly anything
-                raise failure(file, f"not a readable PDF: {type(error).__name__}: {error}") from error
+            answer = read_apart(file, "pdf", stream, self.max_seconds, self.max_memory)
+        pages: list[str] = answer["pages"]
         if not any(page.strip() for page in pages):
             raise failure(file, "no text in it; scanned pages are not read")
         lengths = (len(page) + len(_BETWEEN_PAGES) for page in pages[:-1])
         starts = tuple(itertools.accumulate(lengths, initial=0))
-        yield Document(file.id, _BETWEEN_PAGES.join(pages), title, {"n_pages": len(pages)}, starts)
+        yield Document(file.id, _BETWEEN_PAGES.join(pages), answer["title"], {"n_pages": len(pages)}, starts)
 
 
-def _read(file: SourceFile, pypdf: Any, stream: BinaryIO) -> tuple[str, list[str]]:
-    reader: PdfReader = pypdf.PdfReader(stream)
-    if reader.is_encrypted and not reader.decrypt(""):
-        raise failure(file, "encrypted; remove its password first")
-    pages = [_text(page.extract_text()) for page in reader.pages]
-    title = reader.metadata.title if reader.metadata else None
-    return _text(title).strip() if isinstance(title, str) else "", pages
+def read_pages(stream: BinaryIO) -> dict[str, Any]:
+    """Return the ``title`` and the ``pages`` of a file. Runs in a process of its own.
+
+    Raises:
+        RefusedError: the file is encrypted or broken.
+    """
+    import pypdf
+
+    logging.getLogger("pypdf").addHandler(logging.NullHandler())
+    try:
+        reader = pypdf.PdfReader(stream)
+        if reader.is_encrypted and not reader.decrypt(""):
+            raise RefusedError("encrypted; remove its password first")
+        pages = [_text(page.extract_text()) for page in reader.pages]
+        title = reader.metadata.title if reader.metadata else None
+    except (RefusedError, MemoryError):
+        raise
+    except Exception as error:  # a broken file makes it raise nearly anything
+        raise RefusedError(f"not a readable PDF: {type(error).__name__}: {error}") from error
+    return {"title": _text(title).strip() if isinstance(title, str) else "", "pages": pages}
 
 
 def _text(extracted: str) -> str:

@@ -23,4 +23,4 @@ class PlainTextLoader(TextLoader):
         Raises:
             LoadError: see ``decoding.read_text``.
         """
-        yield Document(file.id, read_text(file, self.encoding))
+        yield Document(file.id, read_text(file, self.encoding, self.max_bytes))

@@ -11,7 +11,8 @@ from contextlib import closing
 from typing import Any, ClassVar
 
 from vecsearch import Document, LoadError, SourceFile
-from vecsearch_loaders.decoding import NEWLINE, TextLoader, failure, split_lines, text_chunks
+from vecsearch_loaders import limits
+from vecsearch_loaders.decoding import NEWLINE, LongLineError, TextLoader, failure, split_lines, text_chunks
 
 __all__ = ["CsvLoader", "JsonLinesLoader"]
 
@@ -41,13 +42,17 @@ class JsonLinesLoader(TextLoader):
         """
         is_empty = True
         with closing(text_chunks(file, self.encoding)) as chunks:
-            for number, line in enumerate(split_lines(chunks, _LINE_FEED), 1):
-                if line.isspace():
-                    continue
-                is_empty = False
+            lines = split_lines(chunks, _LINE_FEED, self.max_bytes)
+            for number in itertools.count(1):
                 try:
+                    line = next(lines, None)
+                    if line is None:
+                        break
+                    if line.isspace():
+                        continue
+                    is_empty = False
                     document = _document(_parsed(line), f"{file.id}#{number}")
-                except _RecordError as error:
+                except (_RecordError, LongLineError) as error:
                     raise _at_line(file, number, str(error)) from error
                 yield document
         if is_empty:
@@ -63,21 +68,24 @@ class CsvLoader(TextLoader):
         encoding: of files without a byte order mark; None is UTF-8.
         delimiter: one character between the fields; None is a tab for ``.tsv`` and else a comma, or the semicolon
             where the first row has one and no comma.
+        max_bytes: see ``limits.max_bytes``.
     """
 
     name: ClassVar[str] = "csv"
     suffixes: ClassVar[tuple[str, ...]] = (".csv", ".tsv")
 
-    def __init__(self, *, encoding: str | None = None, delimiter: str | None = None) -> None:
-        super().__init__(encoding=encoding)
+    def __init__(
+        self, *, encoding: str | None = None, delimiter: str | None = None, max_bytes: int | None = None
+    ) -> None:
+        super().__init__(encoding=encoding, max_bytes=max_bytes)
         if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
             raise ValueError(f"delimiter is {delimiter!r}; it is one character such as ';'")
         self.delimiter = delimiter
 
     @property
-    def config(self) -> dict[str, str | None]:
+    def config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {"encoding": self.encoding, "delimiter": self.delimiter}
+        return {**super().config, "delimiter": self.delimiter}
 
     def load(self, file: SourceFile) -> Iterator[Document]:
         """Yield the documents, row by row.
@@ -85,11 +93,14 @@ class CsvLoader(TextLoader):
         Raises:
             LoadError: there is no ``text`` column, or a row does not fit the first one; names the line.
         """
-        # subtle: the limit belongs to the process, not to the reader; fields are bounded by the size of the file.
+        # subtle: the limit belongs to the process, not to the reader; fields are bounded by that of a record.
         csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
         with closing(text_chunks(file, self.encoding)) as chunks:
-            lines = split_lines(chunks, NEWLINE)
-            n_blank, header = next(((n, line) for n, line in enumerate(lines) if line.strip()), (0, None))
+            lines = _BoundedLines(split_lines(chunks, NEWLINE, self.max_bytes), self.max_bytes)
+            try:
+                n_blank, header = next(((n, line) for n, line in enumerate(lines) if line.strip()), (0, None))
+            except LongLineError as error:
+                raise _at_line(file, 1, str(error)) from error
             if header is None:
                 raise failure(file, "empty")
             rows = csv.reader(itertools.chain([header], lines), delimiter=self._delimiter(file, header), strict=True)
@@ -99,13 +110,14 @@ class CsvLoader(TextLoader):
                 columns = _columns(next(rows))
                 while True:
                     number = rows.line_num + 1
+                    lines.begin_record()
                     row = next(rows, None)
                     if row is None:
                         break
                     if row:
                         is_empty = False
                         yield _row(columns, row, f"{file.id}#{n_blank + number}")
-            except (csv.Error, _RecordError) as error:
+            except (csv.Error, _RecordError, LongLineError) as error:
                 raise _at_line(file, n_blank + number, str(error)) from error
         if is_empty:
             raise failure(file, "empty")
@@ -116,6 +128,27 @@ class CsvLoader(TextLoader):
         if file.name.lower().endswith(".tsv"):
             return "\t"
         return ";" if ";" in header and "," not in header else ","
+
+
+class _BoundedLines(Iterator[str]):
+    """The lines of a table. A record may go on over many: an open quote would otherwise take in all of the file."""
+
+    def __init__(self, lines: Iterator[str], longest: int) -> None:
+        self._lines = lines
+        self._longest = longest
+        self._n_characters = 0
+
+    def __next__(self) -> str:
+        """Return a line; see ``split_lines``."""
+        line = next(self._lines)
+        self._n_characters += len(line)
+        if self._n_characters > self._longest:
+            raise LongLineError(f"a record longer than {self._longest:,} characters; {limits.MAX_BYTES} allows more")
+        return line
+
+    def begin_record(self) -> None:
+        """Count from here."""
+        self._n_characters = 0
 
 
 class _RecordError(Exception):
@@ -140,6 +173,8 @@ def _parsed(line: str) -> dict[str, Any]:
     if _SUSPECT.search(line):
         try:
             json.dumps(record, ensure_ascii=False, allow_nan=False).encode()
+        except RecursionError as error:
+            raise _RecordError("not JSON that can be read: nested too deeply") from error
         except UnicodeEncodeError as error:
             half = ord(error.object[error.start])
             raise _RecordError(f"\\u{half:04x} is half a character: a lone surrogate is not text") from error

@@ -33,7 +33,7 @@ class RestructuredTextLoader(TextLoader):
         Raises:
             LoadError: see ``decoding.read_text``.
         """
-        text = read_text(file, self.encoding)
+        text = read_text(file, self.encoding, self.max_bytes)
         headings = list(_headings(text))
         yield Document(
             file.id, text, headings[0][1] if headings else "", sections=tuple(start for start, _ in headings)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vecsearch import LoadError, UsageError
-from vecsearch.sources import Found, Skipped, opener, walk
+from vecsearch.sources import Found, Skipped, opener, reason_of, walk
 
 SUFFIXES = (".txt", ".md", ".pdf", ".gz.txt", ".d.ts")
 
@@ -281,6 +281,20 @@ def test_file_that_was_exchanged_for_a_link_is_not_read(tmp_path):
     (tmp_path / "root/a.txt").symlink_to(tmp_path / "secret")
     with pytest.raises(OSError, match="symbolic link"):
         opener(one)()
+
+
+@pytest.mark.skipif(os.open not in os.supports_dir_fd, reason="the system cannot open relative to a folder")
+def test_file_in_a_folder_that_was_exchanged_for_a_link_is_not_read(tmp_path):
+    make(tmp_path, {"in/a/b/c.txt": "x", "out/b/c.txt": "secret"})
+    (one,) = walk(tmp_path / "in", suffixes=SUFFIXES)
+    open_file = opener(one)
+    with open_file() as stream:
+        assert stream.read() == b"x"
+    (tmp_path / "in" / "a").rename(tmp_path / "in" / "was")
+    (tmp_path / "in" / "a").symlink_to(tmp_path / "out")
+    with pytest.raises(OSError) as caught:
+        open_file()
+    assert reason_of(caught.value) == "link, not followed"
 
 
 def test_file_that_was_exchanged_for_a_pipe_is_not_waited_for(tmp_path):
