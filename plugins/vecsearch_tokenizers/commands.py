@@ -16,6 +16,8 @@ from vecsearch import UsageError
 __all__ = ["read_texts", "train_tokenizer"]
 
 _CHUNK = 1 << 20
+_LONGEST_LINE = 1 << 26
+"""Characters of a line that are held at once: of text, a longer one is cut; of JSONL, it is left out."""
 _SMALLEST, _LARGEST = 512, 1_000_000  # as in training.py, which is imported only when the command runs
 
 
@@ -53,7 +55,7 @@ def train_tokenizer(paths: tuple[Path, ...], kind: str, size: int, output: Path,
     from vecsearch_tokenizers.training import train
 
     def say(message: str) -> None:
-        click.echo(message, err=True)
+        click.echo(_printable(message), err=True)
 
     reported = 0
 
@@ -72,7 +74,7 @@ def train_tokenizer(paths: tuple[Path, ...], kind: str, size: int, output: Path,
     )
     _write(output, tokenizer.to_str(pretty=True))
     say(f"{tokenizer.get_vocab_size():,} entries learnt")
-    click.echo(output)
+    click.echo(_printable(str(output)))
 
 
 def read_texts(paths: Sequence[Path], say: Callable[[str], None], *, leave_out: Path | None = None) -> Iterator[str]:
@@ -82,8 +84,10 @@ def read_texts(paths: Sequence[Path], say: Callable[[str], None], *, leave_out: 
         paths: files and folders; hidden files and folders below a folder are left out.
         say: gets a line for each file that is left out, with the reason.
         leave_out: a file that is never read: the one that will be written.
+
+    Links to files below a folder are left out, so that nothing outside of it is read.
     """
-    for path in _files(paths):
+    for path in _files(paths, say):
         if leave_out is not None and path.absolute() == leave_out.absolute():
             continue
         try:
@@ -92,15 +96,15 @@ def read_texts(paths: Sequence[Path], say: Callable[[str], None], *, leave_out: 
                 yield from _jsonl_texts(path, say)
             elif reason is None:
                 with path.open(encoding="utf-8-sig") as file:
-                    while lines := file.readlines(_CHUNK):
-                        yield "".join(lines)
+                    while text := file.read(_CHUNK):
+                        yield text + file.readline(_LONGEST_LINE)  # words are whole
         except (OSError, UnicodeDecodeError) as error:
             reason = str(error)
         if reason is not None:
             say(f"skipped {path}: {reason}")
 
 
-def _files(paths: Sequence[Path]) -> Iterator[Path]:
+def _files(paths: Sequence[Path], say: Callable[[str], None]) -> Iterator[Path]:
     for path in paths:
         if not path.is_dir():
             yield path
@@ -109,12 +113,18 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
                 file = Path(folder, name)
-                if not name.startswith(".") and file.is_file():
+                if name.startswith("."):
+                    continue
+                if file.is_symlink():
+                    say(f"skipped {file}: link, not followed")
+                elif file.is_file():
                     yield file
 
 
 def _unreadable(path: Path) -> str | None:
     """Return why a file is not text, or None; reads all of it, so that no half of a file is learnt from."""
+    if not path.is_file():  # a pipe could be read only once, or never
+        return "not a regular file"
     decoder = codecs.getincrementaldecoder("utf-8")()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
@@ -134,7 +144,12 @@ def _unreadable(path: Path) -> str | None:
 def _jsonl_texts(path: Path, say: Callable[[str], None]) -> Iterator[str]:
     n_skipped = 0
     with path.open(encoding="utf-8-sig") as file:
-        for line in file:
+        while line := file.readline(_LONGEST_LINE):
+            if len(line) == _LONGEST_LINE and not line.endswith("\n"):
+                n_skipped += 1
+                while (rest := file.readline(_LONGEST_LINE)) and not rest.endswith("\n"):
+                    pass
+                continue
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError):
@@ -146,6 +161,16 @@ def _jsonl_texts(path: Path, say: Callable[[str], None]) -> Iterator[str]:
                 n_skipped += 1
     if n_skipped:
         say(f'skipped {n_skipped:,} lines of {path}: not a JSON object with a "text"')
+
+
+def _printable(text: str) -> str:
+    r"""Return text with what would act on a terminal escaped: names of files are strangers'.
+
+    Example:
+        >>> _printable("naïve\x1b[2J")
+        'naïve\\x1b[2J'
+    """
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def _write(output: Path, text: str) -> None:

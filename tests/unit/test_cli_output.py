@@ -18,6 +18,7 @@ from vecsearch.cli import output
         ("\x9b31m\x85", "\\x9b31m\\x85"),
         ("\u202eabc\u2066\u2069\u200f", "\\u202eabc\\u2066\\u2069\\u200f"),
         ("\u2028\u2029", "\\u2028\\u2029"),
+        ("\u206a\u206f", "\\u206a\\u206f"),
         ("\ud800", "\\ud800"),
     ],
 )
@@ -57,9 +58,9 @@ def test_json_line_keeps_letters_as_they_are() -> None:
 def test_write_json_is_ascii_where_stdout_is_not_utf_8(monkeypatch: pytest.MonkeyPatch) -> None:
     stdout = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
     monkeypatch.setattr("sys.stdout", stdout)
-    output.write_json("ï日👩")
+    output.write_json("ï日👩\x7f")
     stdout.flush()
-    assert stdout.buffer.getvalue() == b'"\\u00ef\\u65e5\\ud83d\\udc69"\n'  # type: ignore[attr-defined]
+    assert stdout.buffer.getvalue() == b'"\\u00ef\\u65e5\\ud83d\\udc69\\u007f"\n'  # type: ignore[attr-defined]
 
 
 def test_columns_align_by_width_and_take_no_line_end_from_a_cell() -> None:

@@ -24,7 +24,7 @@ from vecsearch.cli.options import (
     npy_option,
     pipeline_options,
 )
-from vecsearch.cli.output import counted, write, write_json
+from vecsearch.cli.output import counted, one_line, write, write_json
 from vecsearch.cli.progress import Meter
 from vecsearch.cli.settings import Settings, pass_settings
 from vecsearch.errors import VectorsError
@@ -153,7 +153,7 @@ def _summarize(folder: Path, report: AddReport, is_json: bool) -> None:
         write_json({"index": str(folder), **report.to_dict()})
         return
     write(
-        f"{folder}: wrote {counted(report.n_documents, 'document')} ({report.n_unchanged:,} unchanged), "
+        f"{one_line(str(folder))}: wrote {counted(report.n_documents, 'document')} ({report.n_unchanged:,} unchanged), "
         f"{counted(report.n_passages, 'passage')}, {counted(report.n_tokens, 'token')}\n"
     )
 

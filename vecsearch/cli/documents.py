@@ -11,7 +11,7 @@ import click
 
 from vecsearch.cli import indexes
 from vecsearch.cli.options import durability_option, index_option, json_option
-from vecsearch.cli.output import columns, counted, one_line, visible, write, write_json
+from vecsearch.cli.output import columns, counted, one_line, visible, write, write_exactly, write_json
 from vecsearch.cli.settings import Settings, pass_settings
 from vecsearch.errors import DocumentError, VecsearchError
 
@@ -49,7 +49,7 @@ def get_command(settings: Settings, doc_id: str, name: str | None, is_json: bool
     elif sys.stdout.isatty():
         write(visible(document.text) + ("" if document.text.endswith("\n") else "\n"))
     else:
-        write(document.text)
+        write_exactly(document.text)
 
 
 @click.command(
@@ -104,7 +104,8 @@ def _list_indexes(settings: Settings, is_json: bool) -> None:
         lines = columns(rows, heading=("index", "documents", "passages", "tokens"), right="lrrr")
         write("".join(line + "\n" for line in lines))
     else:
-        click.echo(f"There is no index in {settings.indexes}; make one with `vecsearch index PATH`.", err=True)
+        place = one_line(str(settings.indexes))
+        click.echo(f"There is no index in {place}; make one with `vecsearch index PATH`.", err=True)
     for counts in found:
         if "message" in counts:
             click.echo(f"{one_line(str(counts['name']))}: {one_line(str(counts['message']))}", err=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 import click
 
 from vecsearch.cli.options import Spec, json_option
-from vecsearch.cli.output import flush, json_line, one_line, write, write_json
+from vecsearch.cli.output import flush, json_line, one_line, visible, write, write_json
 from vecsearch.cli.progress import Meter
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def _write_result(dataset: Dataset, result: Result, is_first: bool, is_json: boo
     else:
         from vecsearch.evaluation.tables import header, row
 
-        write((header(dataset, result) if is_first else "") + one_line(row(result).rstrip("\n")) + "\n")
+        write((visible(header(dataset, result)) if is_first else "") + one_line(row(result).rstrip("\n")) + "\n")
     flush()
 
 

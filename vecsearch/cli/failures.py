@@ -9,7 +9,7 @@ import traceback
 
 import click
 
-from vecsearch.cli.output import in_color, json_line, one_line
+from vecsearch.cli.output import in_color, json_line, one_line, visible
 from vecsearch.cli.settings import Settings
 from vecsearch.errors import VecsearchError
 
@@ -31,7 +31,7 @@ def fail(error: BaseException, settings: Settings) -> int:
         _drop_stdout()
         return 0
     if os.environ.get(DEBUG):
-        traceback.print_exception(error)
+        click.echo(visible("".join(traceback.format_exception(error))), err=True, nl=False)
     if isinstance(error, KeyboardInterrupt):
         click.echo(one_line(str(error) or "Interrupted."), err=True)
         return 130

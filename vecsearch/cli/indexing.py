@@ -140,7 +140,7 @@ def _name_of(paths: tuple[Path, ...]) -> str:
 def _summary(folder: Path, report: IngestReport, is_verbose: bool) -> str:
     done = report.documents
     lines = [
-        f"{folder}: {counted(report.n_files, 'file')}: {report.n_changed:,} new or changed, "
+        f"{one_line(str(folder))}: {counted(report.n_files, 'file')}: {report.n_changed:,} new or changed, "
         f"{report.n_unchanged:,} unchanged, {report.n_removed_files:,} removed",
         f"wrote {counted(done.n_documents, 'document')}, {counted(done.n_passages, 'passage')}, "
         f"{counted(done.n_tokens, 'token')}; removed {counted(done.n_removed, 'document')}",

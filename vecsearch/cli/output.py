@@ -26,12 +26,13 @@ __all__ = [
     "visible",
     "width",
     "write",
+    "write_exactly",
     "write_json",
 ]
 
 _LINE_END = re.compile(r"\r\n?")
-# DEL and C1 controls, marks of direction, other line ends, annotations, lone surrogates
-_ACTS = "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff"
+# DEL and C1 controls, marks of direction, other line ends, deprecated format controls, annotations, lone surrogates
+_ACTS = "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb\ud800-\udfff"
 _UNSAFE = re.compile(f"[\x00-\x08\x0b-\x1f{_ACTS}]")
 _UNSAFE_IN_JSON = re.compile(f"[{_ACTS}]")
 
@@ -114,6 +115,19 @@ def write(text: str) -> None:
         raise OSError(error.errno, error.strerror, "stdout") from error
 
 
+def write_exactly(text: str) -> None:
+    """Write to stdout in UTF-8 whatever the encoding of stdout is, line ends as they are; else as ``write``."""
+    binary = getattr(sys.stdout, "buffer", None)
+    if binary is None:
+        write(text)
+        return
+    flush()
+    try:
+        binary.write(text.encode("utf-8", "surrogatepass"))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "stdout") from error
+
+
 def flush() -> None:
     """Write what is still in the buffer of stdout; see ``write``."""
     try:
@@ -129,7 +143,10 @@ def json_line(value: Any) -> str:
         >>> json_line({"text": "naïve\x1b\x9b"})
         '{"text": "naïve\\u001b\\u009b"}'
     """
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    return _escaped(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _escaped(text: str) -> str:
     # invariant: outside its strings JSON is plain ASCII, so every match stands in one
     return _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
@@ -140,7 +157,7 @@ def write_json(value: Any) -> None:
     if encoding == "utf8":
         write(json_line(value) + "\n")
     else:
-        write(json.dumps(value, default=str) + "\n")
+        write(_escaped(json.dumps(value, default=str)) + "\n")  # DEL is ASCII and acts
 
 
 def columns(rows: Iterable[Sequence[str]], *, heading: Sequence[str] = (), right: str = "") -> list[str]:

@@ -11,7 +11,7 @@ import click
 
 from vecsearch.cli.indexes import open_index
 from vecsearch.cli.options import index_option, json_option, npy_option
-from vecsearch.cli.output import counted, write_json
+from vecsearch.cli.output import counted, one_line, write, write_json
 from vecsearch.cli.settings import Settings, pass_settings
 from vecsearch.cli.showing import N_LINES, show_hits
 
@@ -222,7 +222,7 @@ def _search_many(
             for rank, hit in enumerate(hits, options["offset"] + 1):
                 write_json({"query": line, "rank": rank, **hit.to_dict()})
             continue
-        click.echo(("\n" if number else "") + f"== {line}")
+        write(("\n" if number else "") + f"== {one_line(line)}\n")
         show_hits(hits, settings, is_full=is_full, is_json=False)
     if settings.verbose:
         seconds = time.perf_counter() - started

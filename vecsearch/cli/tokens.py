@@ -10,7 +10,7 @@ import click
 
 from vecsearch.cli.indexes import open_index
 from vecsearch.cli.options import index_option, json_option, spec_option
-from vecsearch.cli.output import columns, in_color, visible, write, write_json
+from vecsearch.cli.output import columns, in_color, one_line, visible, write, write_json
 from vecsearch.cli.settings import Settings, pass_settings
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def tokens_command(
         from vecsearch.cli.arrays import write_array
 
         write_array(vectors, array)
-        click.echo(f"Wrote {array.shape[0]} vectors of {array.shape[1]} numbers to {vectors}.", err=True)
+        place = one_line(str(vectors))
+        click.echo(f"Wrote {array.shape[0]} vectors of {array.shape[1]} numbers to {place}.", err=True)
     if is_json:
         for entry, number, start, end in found:
             write_json({"text": text[start:end], "entry": entry, "id": number, "start": start, "end": end})
