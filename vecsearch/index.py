@@ -31,6 +31,7 @@ from vecsearch.query_language import ParsedQuery, parse_query
 from vecsearch.request import Mode, Order, checked_request
 from vecsearch.searching import Searcher, numbered
 from vecsearch.stores.protocol import Batch, Store, TokenBatch
+from vecsearch.taking_over import Kept, batches
 from vecsearch.types import AddReport, Document, DocumentSummary, FileRecord, Hit, Progress
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from vecsearch.types import Floats, Ids
     from vecsearch.units import Grouping
 
-__all__ = ["Index", "Syntax"]
+__all__ = ["Index", "Syntax", "check_identity"]
 
 Syntax: TypeAlias = Literal["query", "plain"]
 
@@ -130,7 +131,7 @@ class Index:
         folder = Path(path)
         manifest = creation.read_manifest(folder)
         pipeline = pipeline or load_pipeline(manifest["configuration"])
-        _check_identity(folder, manifest["identity"], pipeline.identity)
+        check_identity(folder, manifest["identity"], pipeline.identity)
         return cls._over_folder(folder, pipeline, read_only=read_only, durability=durability)
 
     @classmethod
@@ -210,6 +211,36 @@ class Index:
             run.take_file(record, read, skipped)
         run.commit()
         return run.report
+
+    def take_over(self, documents: Iterable[Kept], files: Iterable[FileRecord] = ()) -> AddReport:
+        """Add documents exactly as another index has them; none of them may be here already.
+
+        Args:
+            documents: each with where its passages begin, the file it belongs to and the hash of its content.
+            files: what is recorded of files, after the documents.
+
+        Raises:
+            As ``add``.
+        """
+        report = AddReport()
+        for some in batches(documents):
+            with self._store.exclusive():
+                prepared = self._preparation.prepare(
+                    [(one.document, one.file, one.content_hash) for one in some], [one.starts for one in some]
+                )
+                self._store.write(
+                    Batch(
+                        documents=prepared.documents,
+                        keys=prepared.keys,
+                        tokens=prepared.tokens,
+                        vectors=prepared.vectors,
+                    )
+                )
+            n_passages = sum(len(document.passages) for document in prepared.documents)
+            report += AddReport(n_documents=len(some), n_passages=n_passages, n_tokens=prepared.n_tokens)
+        if done := list(files):
+            self._store.write(Batch(tokens=self._no_tokens(), done=done))
+        return report
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete documents in one commit.
@@ -626,7 +657,12 @@ def _checked_id(doc_id: str) -> str:
     return doc_id
 
 
-def _check_identity(folder: Path, recorded: dict[str, Any], given: dict[str, Any]) -> None:
+def check_identity(folder: Path, recorded: dict[str, Any], given: dict[str, Any]) -> None:
+    """Refuse a pipeline that is not the one that an index was made with.
+
+    Raises:
+        IdentityError: they differ; names both.
+    """
     for part in ("tokenizer", "embedder", "encoder", "max_tokens"):
         if recorded.get(part) != given.get(part):
             raise IdentityError(

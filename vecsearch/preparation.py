@@ -228,8 +228,16 @@ class Preparation:
         self._table = table
         self._store = store
 
-    def prepare(self, documents: Sequence[tuple[Document, tuple[str, str] | None, bytes]]) -> Prepared:
+    def prepare(
+        self,
+        documents: Sequence[tuple[Document, tuple[str, str] | None, bytes]],
+        starts: Sequence[Sequence[int]] | None = None,
+    ) -> Prepared:
         """Prepare checked documents, each with the file it belongs to and its ``content_hash``.
+
+        Args:
+            documents: in the order in which they are stored.
+            starts: where the passages of each document begin, from 0; by default the documents are cut here.
 
         Raises:
             PluginError: a plugin raised, or broke its contract.
@@ -240,7 +248,8 @@ class Preparation:
             tokens = self._given(documents)
             keys = _keys(tokens)
         else:
-            cuts, texts, known = self._split([document for document, _, _ in documents])
+            only = [document for document, _, _ in documents]
+            cuts, texts, known = self._split(only) if starts is None else self._cut_at(only, starts)
             tokens, keys = self._tokenize(texts, known)
         new = self._new(keys)
         passage_keys: Iterator[bytes | None] = iter(keys)
@@ -300,6 +309,21 @@ class Preparation:
             if title and passages:
                 texts[-len(passages)] = _title_prefix(title, title_spans[title], room) + passages[0][0]
         return cuts, texts, known
+
+    def _cut_at(
+        self, documents: Sequence[Document], starts: Sequence[Sequence[int]]
+    ) -> tuple[list[list[tuple[str, int]]], list[str], list[_Piece | None]]:
+        """Cut documents where their passages are known to begin; returns what ``_split`` does."""
+        cuts = [
+            [(document.text[begin:end], begin) for begin, end in itertools.pairwise([*places, len(document.text)])]
+            for document, places in zip(documents, starts, strict=True)
+        ]
+        texts = [
+            embedded_text(self._pipeline, document.title, passage, ordinal)[0]
+            for document, passages in zip(documents, cuts, strict=True)
+            for ordinal, (passage, _) in enumerate(passages)
+        ]
+        return cuts, texts, [None] * len(texts)
 
     def _long_pieces(self, texts: Sequence[str]) -> list[_Piece]:
         """Return the tokens of texts; of one that is huge only the spans, found in parts."""

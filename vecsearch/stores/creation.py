@@ -13,7 +13,7 @@ from vecsearch import __version__
 from vecsearch.errors import FormatVersionError, IndexDamagedError, IndexExistsError, IndexNotFoundError
 from vecsearch.stores.disk import Disk, Durability
 from vecsearch.stores.locking import LOCK_NAME, lock_folder
-from vecsearch.stores.schema import DATABASE_NAME, FORMAT_VERSION, connect, migrations, translated
+from vecsearch.stores.schema import DATABASE_NAME, FORMAT_VERSION, connect, mending, migrations, translated
 
 __all__ = ["Manifest", "create", "read_manifest"]
 
@@ -81,8 +81,9 @@ def read_manifest(folder: Path) -> Manifest:
             if not _is_complete(db):
                 if any(folder.glob("*.segment")):
                     raise IndexDamagedError(
-                        f"the database of index {folder} is empty, but there are segments; restore the folder from a "
-                        f"copy, or index the sources again into a new index",
+                        f"the database of index {folder} is empty, but there are segments; "
+                        f"`vecsearch restore BACKUP -i {folder.name} --force` brings a backup back, else index the "
+                        f"sources again under another name",
                         path=str(folder),
                     )
                 raise IndexNotFoundError(
@@ -97,7 +98,9 @@ def read_manifest(folder: Path) -> Manifest:
             db.conn.close()
     missing = _KINDS.keys() - manifest
     if missing:
-        raise IndexDamagedError(f"the manifest of index {folder} lacks {', '.join(sorted(missing))}", path=str(folder))
+        raise IndexDamagedError(
+            f"the manifest of index {folder} lacks {', '.join(sorted(missing))}; {mending(folder)}", path=str(folder)
+        )
     if manifest["format_version"] > FORMAT_VERSION:
         raise FormatVersionError(
             f"index {folder} has format {manifest['format_version']}, written by vecsearch "
@@ -117,8 +120,7 @@ def _parsed(folder: Path, key: str, value: str) -> Any:
         parsed = None
     if not isinstance(parsed, _KINDS.get(key, str)):
         raise IndexDamagedError(
-            f"the manifest of index {folder} makes no sense: {key} is {value[:80]}; restore the folder from a copy, or "
-            f"index the sources again into a new index",
+            f"the manifest of index {folder} makes no sense: {key} is {value[:80]}; {mending(folder)}",
             path=str(folder),
         )
     return parsed

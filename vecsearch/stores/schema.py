@@ -34,6 +34,7 @@ __all__ = [
     "damaged_row",
     "integers",
     "marks",
+    "mending",
     "migrations",
     "translated",
 ]
@@ -228,15 +229,17 @@ def connect(path: Path, *, read_only: bool = False, durability: Durability = "fu
         durability: of what is written.
     """
     uri = path.absolute().as_uri()
-    if read_only:
-        connection = _connect_read_only(uri, path)
-    else:
-        connection = _connect(uri)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
-        connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA trusted_schema = OFF")
-    connection.execute("PRAGMA cell_size_check = ON")
+    connection = _connect_read_only(uri, path) if read_only else _connect(uri)
+    try:
+        if not read_only:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
+            connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA cell_size_check = ON")
+    except BaseException:
+        connection.close()
+        raise
     return Database(connection)
 
 
@@ -323,8 +326,7 @@ def _translate(folder: Path, error: sqlite3.Error) -> Exception:
         )
     if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.ProgrammingError):
         return IndexDamagedError(
-            f"the database of index {folder} is damaged: {error}; restore the folder from a copy, or index the "
-            f"sources again into a new index",
+            f"the database of index {folder} is damaged: {error}; {mending(folder)}",
             path=str(folder),
         )
     return error
@@ -358,7 +360,15 @@ def integers(rows: Iterable[Sequence[object]], n_columns: int, folder: Path, wha
 def damaged_row(folder: Path, what: str) -> IndexDamagedError:
     """Return the error for a row whose checksum is wrong."""
     return IndexDamagedError(
-        f"index {folder}: {what} cannot be trusted: the row in meta.db is not what was written; restore the folder "
-        f"from a copy, or index the sources again into a new index",
+        f"index {folder}: {what} cannot be trusted: the row in meta.db is not what was written; {mending(folder)}",
         path=str(folder),
+        row=what,
+    )
+
+
+def mending(folder: Path) -> str:
+    """Return what a person does about a damaged database, as the end of a message."""
+    return (
+        f"`vecsearch verify --deep -i {folder.name}` names all that is damaged, `vecsearch repair -i {folder.name}` "
+        f"mends it"
     )

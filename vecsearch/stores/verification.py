@@ -1,28 +1,37 @@
-"""Checking all that an embedded store keeps: every file, every row, and that the rows agree with each other."""
+"""Checking what an embedded store keeps: files, rows, and that the rows agree with each other.
+
+Each check stands for itself, so that one that fails hides nothing of the others.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from sqlite_utils import Database
 
-from vecsearch.errors import IndexDamagedError
+from vecsearch.errors import IndexDamagedError, IndexNotFoundError
 from vecsearch.filters import field_types
-from vecsearch.stores.files import verify_file
+from vecsearch.stores.files import SUFFIXES, StoredFile, map_file, verify_file
 from vecsearch.stores.keywords import instances, read_terms
 from vecsearch.stores.manifest import codebook_record, segment_records
 from vecsearch.stores.reading import EmbeddedSnapshot, read_tokens, read_words
+from vecsearch.stores.salvage import reader
 from vecsearch.stores.sampling import FEWEST, hashes
-from vecsearch.stores.schema import chunks
-from vecsearch.stores.segments import verify_segment
+from vecsearch.stores.schema import DATABASE_NAME, FORMAT_VERSION, chunks
 
-__all__ = ["damages"]
+__all__ = ["Damage", "Mend", "damages", "examine", "examine_folder"]
+
+Mend: TypeAlias = Literal["compact", "repair", "restore"]
+"""The command that mends it: ``compact`` where the database is sound, ``repair`` where documents can still be read."""
 
 # Each counts rows that cannot be where everything is as it was written.
 _CONTRADICTIONS = {
@@ -49,50 +58,206 @@ _CONTRADICTIONS = {
             UNION ALL SELECT 'n_tokens', coalesce(sum(n_tokens), 0) FROM passages JOIN embedded USING (embedded_no)
         ) WHERE total != coalesce((SELECT value FROM counters WHERE name = total_of), 0)
     """,
+    "rows of keywords": """
+        SELECT count(*) FROM (
+            SELECT passage_no FROM passages EXCEPT SELECT passage_no FROM passage_terms
+            UNION ALL SELECT * FROM (SELECT passage_no FROM passage_terms EXCEPT SELECT passage_no FROM passages)
+        )
+    """,
 }
 
 
+@dataclass(frozen=True)
+class Damage:
+    """Something that is not as it was written.
+
+    Attributes:
+        what: a sentence.
+        place: the file, or ``meta.db``.
+        mend: the command that mends it.
+        document: id of the document that it makes unreadable, where it is one that is known.
+    """
+
+    what: str
+    place: str
+    mend: Mend
+    document: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the attributes by name."""
+        return dict(vars(self))
+
+
 def damages(db: Database, folder: Path, dim: int) -> Iterator[str]:
-    """Yield one sentence for each damage.
+    """Yield one sentence for each damage that a deep examination finds; see ``examine``."""
+    yield from (damage.what for damage in examine(db, folder, dim, is_deep=True))
+
+
+def examine_folder(folder: Path, *, is_deep: bool) -> Iterator[Damage]:
+    """Yield the damages of an index that perhaps cannot be opened; see ``examine``.
+
+    Raises:
+        IndexNotFoundError: there is no index.
+    """
+    if not (folder / DATABASE_NAME).exists():
+        if not folder.is_dir() or not any(path.suffix in SUFFIXES for path in folder.iterdir()):
+            raise IndexNotFoundError(f"there is no index in {folder}", path=str(folder))
+        yield Damage("meta.db is missing", DATABASE_NAME, "restore")
+        return
+    try:
+        with contextlib.closing(reader(folder).conn) as connection:
+            db = Database(connection)
+            db.execute("BEGIN")
+            tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+            if not {"documents", "passages", "manifest"} <= tables:
+                yield Damage("meta.db holds no index", DATABASE_NAME, "restore")
+                return
+            yield from examine(db, folder, None, is_deep=is_deep)
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
+        yield Damage(f"meta.db cannot be opened: {error}", DATABASE_NAME, "restore")
+
+
+def examine(db: Database, folder: Path, dim: int | None, *, is_deep: bool) -> Iterator[Damage]:
+    """Yield the damages of an index.
 
     Args:
         db: connection with an open read transaction.
         folder: of the index.
-        dim: length of a vector.
+        dim: length of a vector; None where it is not known: then it is read from the tokens, where it matters.
+        is_deep: check every file by its SHA-256, every row by its checksum, and count everything again. Else
+            SQLite's quick check, sizes and CRCs of files, and whether the tables agree with each other.
     """
-    try:
-        yield from (f"meta.db: {row[0]}" for row in db.execute("PRAGMA integrity_check") if row[0] != "ok")
-        yield from (f"meta.db: {row}" for row in db.execute("PRAGMA foreign_key_check"))
-        for _, record in segment_records(db):
-            if damage := verify_segment(folder, record):
+    if dim is None:
+        dim = _dim(db)
+    checks: list[Callable[[], Iterator[Damage]]] = [
+        lambda: _damaged_pages(db, is_deep),
+        lambda: _damaged_manifest(db),
+        lambda: _damaged_files(db, folder, is_deep),
+    ]
+    if is_deep:
+        checks.append(lambda: _damaged_documents(db, folder, dim))
+    checks += [_contradiction(db, what, statement) for what, statement in _CONTRADICTIONS.items()]
+    if is_deep:
+        checks += [
+            lambda: _rows(_wrong_frequencies(db, folder, dim)),
+            lambda: _rows(_damaged_words(db, folder)),
+            lambda: _rows(_wrong_keywords(db, folder)),
+            lambda: _rows(_wrong_sample(db)),
+            lambda: _rows(_wrong_metadata(db)),
+        ]
+    told: set[str] = set()
+    for check in checks:
+        for damage in _guarded(check):
+            if damage.what not in told:
+                told.add(damage.what)
                 yield damage
-        codebook = codebook_record(db)
-        if codebook is not None and (damage := verify_file(folder, codebook.stored)):
-            yield damage
-        yield from _damaged_documents(db, folder, dim)
-        for what, statement in _CONTRADICTIONS.items():
-            (n_wrong,) = db.execute(statement).fetchone()
-            if n_wrong:
-                yield f"meta.db: {n_wrong} {what} do not agree with the documents"
-        yield from _wrong_frequencies(db, folder, dim)
-        yield from _damaged_words(db, folder)
-        yield from _wrong_keywords(db, folder)
-        yield from _wrong_sample(db)
-        yield from _wrong_metadata(db)
-    except sqlite3.DatabaseError as error:
-        yield f"meta.db cannot be read any further: {error}"
+
+
+def _guarded(check: Callable[[], Iterator[Damage]]) -> Iterator[Damage]:
+    """Yield what a check finds; what stops it is a damage too."""
+    try:
+        yield from check()
+    except sqlite3.Error as error:
+        yield _row(f"meta.db cannot be read any further: {error}")
+    except IndexDamagedError as error:
+        yield _row(_what(error))
     except (TypeError, ValueError, OverflowError) as error:
         # a flipped bit can make a number of a text, or a negative one of a length
-        yield f"meta.db holds values that cannot be there: {error}"
+        yield _row(f"meta.db holds values that cannot be there: {error}")
 
 
-def _damaged_documents(db: Database, folder: Path, dim: int) -> Iterator[str]:
-    snapshot = EmbeddedSnapshot(db, None, folder, dim)
-    for (doc_id,) in db.execute("SELECT doc_id FROM documents ORDER BY doc_no").fetchall():
+def _row(what: str, document: str | None = None) -> Damage:
+    return Damage(what, "meta.db", "repair", document)
+
+
+def _rows(sentences: Iterator[str]) -> Iterator[Damage]:
+    return map(_row, sentences)
+
+
+def _dim(db: Database) -> int:
+    try:
+        row = db.execute(
+            "SELECT length(token_rows) / length(token_ids) FROM embedded_tokens WHERE token_rows IS NOT NULL LIMIT 1"
+        ).fetchone()
+    except sqlite3.Error:
+        row = None
+    return int(row[0]) if row and row[0] else 1
+
+
+def _damaged_pages(db: Database, is_deep: bool) -> Iterator[Damage]:
+    # subtle: each pragma is a row a damage, or one row "ok"
+    statement = "PRAGMA integrity_check(20)" if is_deep else "PRAGMA quick_check(20)"
+    yield from (_row(f"meta.db: {line}") for (text,) in db.execute(statement) if text != "ok" for line in _lines(text))
+    if is_deep:
+        yield from (_row(f"meta.db: {row}") for row in db.execute("PRAGMA foreign_key_check"))
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if not line.startswith("*** in database")] or [text]
+
+
+def _damaged_manifest(db: Database) -> Iterator[Damage]:
+    kinds: dict[str, type] = {"format_version": int, "identity": dict, "configuration": dict}
+    found = dict(db.execute("SELECT key, value FROM manifest"))
+    for key, kind in kinds.items():
         try:
-            snapshot.document(doc_id)
+            value = json.loads(found[key])
+        except (KeyError, TypeError, ValueError):
+            value = None
+        if not isinstance(value, kind):
+            yield _row(f"meta.db: the manifest lacks {key}, or has a senseless one")
+        elif isinstance(value, int) and value > FORMAT_VERSION:
+            yield _row(f"meta.db: format {value} is newer than what is known here, {FORMAT_VERSION}")
+
+
+def _damaged_files(db: Database, folder: Path, is_deep: bool) -> Iterator[Damage]:
+    records = [record.stored for _, record in segment_records(db)]
+    codebook = codebook_record(db)
+    if codebook is not None:
+        records.append(codebook.stored)
+    for stored in records:
+        found = verify_file(folder, stored) if is_deep else _quick_file(folder, stored)
+        if found is not None:
+            yield Damage(found, stored.file, "compact")
+
+
+def _quick_file(folder: Path, stored: StoredFile) -> str | None:
+    kind = Path(stored.file).suffix[1:]
+    try:
+        map_file(folder, stored)
+    except IndexDamagedError as error:
+        return error.message
+    except (OSError, ValueError) as error:
+        return f"{kind} {stored.file} cannot be read: {error}"
+    return None
+
+
+def _contradiction(db: Database, what: str, statement: str) -> Callable[[], Iterator[Damage]]:
+    def check() -> Iterator[Damage]:
+        (n_wrong,) = db.execute(statement).fetchone()
+        if n_wrong:
+            yield _row(f"meta.db: {n_wrong} {what} do not agree with the documents")
+
+    return check
+
+
+def _damaged_documents(db: Database, folder: Path, dim: int) -> Iterator[Damage]:
+    snapshot = EmbeddedSnapshot(db, None, folder, dim)
+    # subtle: in the order of ids it is the index of ids that is read, which names documents on damaged pages too
+    for (doc_id,) in db.execute("SELECT doc_id FROM documents ORDER BY doc_id").fetchall():
+        try:
+            if snapshot.document(doc_id) is None:
+                yield _row(f"meta.db: document {doc_id!r} is in the index of ids, but not in its table", doc_id)
         except IndexDamagedError as error:
-            yield error.message
+            yield _row(_what(error), doc_id)
+        except sqlite3.Error as error:
+            yield _row(f"meta.db: document {doc_id!r} cannot be read: {error}", doc_id)
+
+
+def _what(error: IndexDamagedError) -> str:
+    """Return what is damaged without what to do about it, which is told once for all."""
+    what = error.facts.get("row")
+    return error.message if what is None else f"meta.db: {what} is not what was written"
 
 
 def _damaged_words(db: Database, folder: Path) -> Iterator[str]:
@@ -100,7 +265,7 @@ def _damaged_words(db: Database, folder: Path) -> Iterator[str]:
         for _ in read_words(db, folder):
             pass
     except IndexDamagedError as error:
-        yield error.message
+        yield _what(error)
 
 
 def _wrong_frequencies(db: Database, folder: Path, dim: int) -> Iterator[str]:
@@ -135,7 +300,7 @@ def _wrong_keywords(db: Database, folder: Path) -> Iterator[str]:
             counted.update(term_nos.tolist())
             counts.update(zip(itertools.repeat(number), term_nos.tolist(), amounts.tolist(), strict=False))
     except IndexDamagedError as error:
-        yield error.message
+        yield _what(error)
         return
     stored = dict(db.execute("SELECT term_no, passage_frequency FROM terms WHERE passage_frequency != 0"))
     if stored != counted:
