@@ -1,22 +1,16 @@
-"""Verifying an index, also one that cannot be opened, and remembering when that was."""
+"""Verifying an index, also one that cannot be opened."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vecsearch.stores.disk import Disk
-from vecsearch.stores.verification import Damage, Mend, examine_folder
+from vecsearch.stores.verification import Damage, Mend, examine_folder, remember_verified
 
-__all__ = ["VERIFIED_NAME", "Verification", "last_verified", "verify"]
+__all__ = ["Verification", "verify"]
 
-VERIFIED_NAME = "verified.json"
-"""The file in an index folder that says when it was last verified, and with what result."""
 _ORDER: tuple[Mend, ...] = ("compact", "repair", "restore")
 
 
@@ -69,32 +63,5 @@ def verify(path: str | os.PathLike[str], *, deep: bool = False) -> Verification:
     """
     folder = Path(path)
     found = Verification(folder, deep, list(examine_folder(folder, is_deep=deep)))
-    _remember(found)
+    remember_verified(folder, is_deep=deep, n_damages=len(found.damages))
     return found
-
-
-def _remember(found: Verification) -> None:
-    disk = Disk(found.path, "fast")
-    temporary = f"verified-{os.getpid()}.tmp"
-    entry = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "is_deep": found.is_deep,
-        "n_damages": len(found.damages),
-    }
-    # a folder that may not be written can be verified all the same
-    with contextlib.suppress(OSError):
-        try:
-            with disk.create(temporary) as file:
-                disk.write(file, json.dumps(entry).encode())
-            disk.rename(temporary, VERIFIED_NAME)
-        finally:
-            disk.remove(temporary)
-
-
-def last_verified(path: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """Return when an index was last verified (``time``), whether deep, and ``n_damages``; None: never."""
-    try:
-        entry = json.loads((Path(path) / VERIFIED_NAME).read_bytes()[:1000])
-        return {"time": str(entry["time"]), "is_deep": bool(entry["is_deep"]), "n_damages": int(entry["n_damages"])}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -29,7 +30,16 @@ from vecsearch.stores.locking import lock_folder
 from vecsearch.stores.manifest import segment_records
 from vecsearch.stores.protocol import Batch, Capabilities, Depth, Encode, StoredDocument
 from vecsearch.stores.reading import EmbeddedSnapshot, counter, generation_of
-from vecsearch.stores.schema import DATABASE_NAME, chunks, connect, damaged_row, integers, marks, translated
+from vecsearch.stores.schema import (
+    DATABASE_NAME,
+    FORMAT_VERSION,
+    chunks,
+    connect,
+    damaged_row,
+    integers,
+    marks,
+    translated,
+)
 from vecsearch.stores.segments import load_segment
 from vecsearch.stores.upkeep import LoadedCodebook, Upkeep
 from vecsearch.stores.views import Part, View, fresh_part, segment_part
@@ -261,7 +271,11 @@ class EmbeddedStore:
                 for suffix in ("", "-wal", "-shm")
                 if (path := self.folder / (DATABASE_NAME + suffix)).exists()
             )
-            (fresh,) = db.execute("SELECT coalesce(sum(n_tokens), 0) FROM embedded WHERE segment_no IS NULL").fetchone()
+            (fresh, held) = db.execute(
+                "SELECT coalesce(sum(n_tokens) FILTER (WHERE segment_no IS NULL), 0), "
+                "coalesce(sum(n_tokens) FILTER (WHERE segment_no IS NOT NULL), 0) FROM embedded"
+            ).fetchone()
+            (version,) = db.execute("SELECT value FROM manifest WHERE key = 'format_version'").fetchone()
             return {
                 "generation": generation_of(db),
                 **{name: counter(db, name) for name in ("n_documents", "n_passages", "n_tokens")},
@@ -269,6 +283,7 @@ class EmbeddedStore:
                 "n_words": db.execute("SELECT count(*) FROM words").fetchone()[0],
                 "n_segments": len(segments),
                 "n_fresh_tokens": fresh,
+                "n_dead_rows": sum(record.n_vectors for record in segments) - held,
                 "bytes": {
                     "database": database,
                     "segments": sum(record.stored.size for record in segments),
@@ -282,6 +297,19 @@ class EmbeddedStore:
                     "n_tokens_coded": sum(one.n_vectors for one in segments if one.codebook_no is not None),
                     **asdict(manifest.read_depth(db, self.folder)),
                 },
+                "format_version": int(version),
+                "newest_format_version": FORMAT_VERSION,
+                "last_verified": verification.last_verified(self.folder),
+                "bytes_free": shutil.disk_usage(self.folder).free,
+                "segments": [
+                    {
+                        "file": record.file,
+                        "bytes": record.stored.size,
+                        "n_rows": record.n_vectors,
+                        "is_coded": record.codebook_no is not None,
+                    }
+                    for record in segments
+                ],
             }
 
     def manifest(self) -> dict[str, str]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -20,6 +22,7 @@ from sqlite_utils import Database
 
 from vecsearch.errors import IndexDamagedError, IndexNotFoundError
 from vecsearch.filters import field_types
+from vecsearch.stores.disk import Disk
 from vecsearch.stores.files import SUFFIXES, StoredFile, map_file, verify_file
 from vecsearch.stores.keywords import instances, read_terms
 from vecsearch.stores.manifest import codebook_record, segment_records
@@ -28,8 +31,10 @@ from vecsearch.stores.salvage import reader
 from vecsearch.stores.sampling import FEWEST, hashes
 from vecsearch.stores.schema import DATABASE_NAME, FORMAT_VERSION, chunks
 
-__all__ = ["Damage", "Mend", "damages", "examine", "examine_folder"]
+__all__ = ["Damage", "Mend", "damages", "examine", "examine_folder", "last_verified", "remember_verified"]
 
+VERIFIED_NAME = "verified.json"
+"""The file in an index folder that says when it was last examined, and with what result."""
 Mend: TypeAlias = Literal["compact", "repair", "restore"]
 """The command that mends it: ``compact`` where the database is sound, ``repair`` where documents can still be read."""
 
@@ -335,3 +340,28 @@ def _wrong_metadata(db: Database) -> Iterator[str]:
     }
     if stored != counted:
         yield "meta.db: the types of metadata do not agree with the documents"
+
+
+def remember_verified(folder: Path, *, is_deep: bool, n_damages: int) -> None:
+    """Note in an index folder that it was examined now, and with what result; where it may not be written, do not."""
+    disk = Disk(folder, "fast")
+    temporary = f"verified-{os.getpid()}.tmp"
+    time = datetime.now(UTC).isoformat(timespec="seconds")
+    entry = {"time": time, "is_deep": is_deep, "n_damages": n_damages}
+    with contextlib.suppress(OSError):
+        try:
+            with disk.create(temporary) as file:
+                disk.write(file, json.dumps(entry).encode())
+            disk.rename(temporary, VERIFIED_NAME)
+        finally:
+            disk.remove(temporary)
+
+
+def last_verified(folder: Path) -> dict[str, Any] | None:
+    """Return when an index was last examined (``time``), whether deep, and ``n_damages``; None: never."""
+    try:
+        with open(folder / VERIFIED_NAME, "rb") as file:
+            entry = json.loads(file.read(1_000))
+        return {"time": str(entry["time"]), "is_deep": bool(entry["is_deep"]), "n_damages": int(entry["n_damages"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
