@@ -28,6 +28,7 @@ from vecsearch.stores.disk import Durability
 __all__ = [
     "DATABASE_NAME",
     "FORMAT_VERSION",
+    "after_commit",
     "checksum",
     "chunks",
     "connect",
@@ -300,12 +301,29 @@ def translated(folder: Path) -> Iterator[None]:
         # SQLite's own message, or a name in the schema, holds what is no text
         raise _translate(folder, sqlite3.DatabaseError("its schema is not text")) from error
     except OSError as error:
-        if isinstance(error, BlockingIOError | InterruptedError):
-            raise
         kind = IndexReadOnlyError if isinstance(error, PermissionError) else StorageError
         raise kind(
             f"index {folder}: {error.strerror or error}: {error.filename or folder}; nothing of this step was "
             f"committed, earlier commits are safe",
+            path=str(folder),
+        ) from error
+
+
+@contextlib.contextmanager
+def after_commit(folder: Path) -> Iterator[None]:
+    """Turn what fails after the commit that was asked for into an error that says that the commit stands.
+
+    Raises:
+        StorageError, IndexReadOnlyError, IndexLockedError, IndexDamagedError: see ``translated``.
+    """
+    try:
+        with translated(folder):
+            yield
+    except (StorageError, IndexReadOnlyError, IndexLockedError, IndexDamagedError) as error:
+        cause = error.__cause__ or error
+        raise type(error)(
+            f"index {folder}: what was added or deleted is committed, but the upkeep of segments after it failed: "
+            f"{cause}; a later commit takes it up again",
             path=str(folder),
         ) from error
 

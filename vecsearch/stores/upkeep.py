@@ -14,6 +14,7 @@ import numpy as np
 from vecsearch.stores import manifest, reading
 from vecsearch.stores.coding import FEWEST_TOKENS, GROWN, Coder, load_codebook
 from vecsearch.stores.manifest import CodebookRecord, segment_records
+from vecsearch.stores.schema import after_commit
 from vecsearch.stores.segments import SegmentRecord, write_segment
 
 if TYPE_CHECKING:
@@ -94,10 +95,11 @@ class Upkeep:
                 if is_large:
                     segments.append((write_segment(self._disk, vectors), n_passages))
         n_deleted = writer.commit(batch, segments)
-        if not is_large and writer.n_fresh_tokens() >= SEGMENT_TOKENS:
-            self._consolidate()
-        if is_large:
-            self._tidy()
+        with after_commit(self._disk.folder):
+            if not is_large and writer.n_fresh_tokens() >= SEGMENT_TOKENS:
+                self._consolidate()
+            if is_large:
+                self._tidy()
         return n_deleted
 
     def flush(self) -> None:
