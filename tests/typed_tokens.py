@@ -34,8 +34,8 @@ def trained() -> Codebook:
     return Codebook.train(vectors, types, 20 * N)
 
 
-def everything(codebook: Codebook, query: np.ndarray) -> Probe:
-    """Return a probe of all cells."""
+def everything(codebook: Codebook, query: np.ndarray) -> list[Probe]:
+    """Return probes of all cells."""
     return codebook.probe(query, codebook.n_cells)
 
 
@@ -56,15 +56,30 @@ def bitmap(numbers: np.ndarray) -> np.ndarray:
 
 def found(codes: Codes, codebook: Codebook, query: np.ndarray, k: int, allowed: np.ndarray | None = None) -> list:
     """Return what each token of a query finds, passages with similarities, sorted; check what is promised of them."""
-    similarities, numbers = codes.search(query, everything(codebook, query), k, allowed)
-    assert similarities.dtype == np.float32
-    assert numbers.dtype == np.int64
-    assert np.all(np.diff(np.where(numbers < 0, -9, similarities), axis=1) <= 0)
+    rows = [codes.search(query, probe, k, allowed) for probe in everything(codebook, query)]
+    for similarities, numbers in rows:
+        assert similarities.dtype == np.float32
+        assert numbers.dtype == np.int64
+        assert np.all(np.diff(np.where(numbers < 0, -9, similarities), axis=1) <= 0)
+    similarities, numbers = best_of(rows, k)
     assert np.all((similarities == -np.inf) == (numbers < 0))
     return [
         sorted(zip(row.tolist(), scores.tolist(), strict=True))
         for row, scores in zip(numbers, similarities, strict=True)
     ]
+
+
+def best_of(rows: list[tuple[np.ndarray, np.ndarray]], k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the k best of what several probes found, best first."""
+    similarities = np.concatenate([values for values, _ in rows], axis=1)
+    numbers = np.concatenate([passages for _, passages in rows], axis=1)
+    order = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(similarities, order, axis=1), np.take_along_axis(numbers, order, axis=1)
+
+
+def searched(codes: Codes, probes: list[Probe], query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the k best tokens of all probes, best first."""
+    return best_of([codes.search(query, probe, k) for probe in probes], k)
 
 
 def expected(codebook: Codebook, vectors: np.ndarray, types: np.ndarray, query: np.ndarray) -> np.ndarray:

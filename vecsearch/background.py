@@ -74,6 +74,22 @@ class Background:
             background=background,
         )
 
+    def chance(self, snapshot: Snapshot, query: Floats, statistics: CollectionStatistics) -> Floats | None:
+        """Return how similar the best token of a passage is to each of the query by chance: float32 ``(n_query,)``.
+
+        That is the quantile 1 − 1/(L + 1) of the similarities of a query token to the background, L twice the mean
+        length of a passage: long ones have more chances, and are what is found by chance. None where the store looks
+        at every passage anyway.
+        """
+        if snapshot.depth() is None:
+            return None
+        background = statistics.background
+        if not background.shape[1]:
+            background = query @ self._sample(snapshot, None).T
+        n = background.shape[1]
+        above = min(int(n / (2 * statistics.mean_length + 1)), n - 1)
+        return np.partition(background, n - 1 - above, axis=1)[:, n - 1 - above]
+
     def _sample(self, snapshot: Snapshot, encoder: PositionalEncoder | None) -> Floats:
         name = "" if encoder is None else f"{encoder.name} {sorted(encoder.config.items())}"
         with self._lock:

@@ -194,6 +194,11 @@ class GuardedScorer:
         """Whether it reads ``CollectionStatistics.background``."""
         return bool(getattr(self._scorer, "needs_background", False))
 
+    @property
+    def takes_maximum(self) -> bool:
+        """Whether ``reduce`` is a maximum."""
+        return bool(getattr(self._scorer, "takes_maximum", False))
+
     def reduce(self, similarities: Floats, offsets: Offsets) -> Floats:
         """Return ``Scorer.reduce``, checked."""
         return self._checked("reduce", (len(similarities), len(offsets) - 1), similarities, offsets)

@@ -136,7 +136,8 @@ class Searcher:
         used = weights > 0
         chosen = np.ascontiguousarray(query.vectors[used])
         statistics = self._background.statistics(snapshot, scorer, chosen)
-        return VectorSignal(snapshot, chosen, weights[used], scorer, statistics)
+        chance = self._background.chance(snapshot, chosen, statistics)
+        return VectorSignal(snapshot, chosen, weights[used], scorer, statistics, chance)
 
     def scorer(self, scorer: str | Scorer | None) -> Scorer:
         """Return a scorer by name, or the one that suits the embedder."""

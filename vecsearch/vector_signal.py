@@ -40,20 +40,28 @@ class VectorSignal:
         weights: float32 ``(n_query,)`` > 0.
         scorer: the formula.
         statistics: for the scorer.
+        chance: see ``ScanQuery``.
     """
 
     def __init__(
-        self, snapshot: Snapshot, query: Floats, weights: Floats, scorer: Scorer, statistics: CollectionStatistics
+        self,
+        snapshot: Snapshot,
+        query: Floats,
+        weights: Floats,
+        scorer: Scorer,
+        statistics: CollectionStatistics,
+        chance: Floats | None = None,
     ) -> None:
         self.snapshot = snapshot
         self.query = query
         self.weights = weights
         self.scorer = scorer
         self.statistics = statistics
+        self.chance = chance
 
     def asked(self, allowed: Numbers | None) -> ScanQuery:
         """Return what the store is asked for; ``allowed``: the embedded passages that may be found, None for all."""
-        return ScanQuery(self.query, self.weights, self.statistics, allowed)
+        return ScanQuery(self.query, self.weights, self.statistics, allowed, self.chance)
 
     def scan(self, allowed: Numbers | None, *, exact: bool) -> Scan:
         """Return approximate scores of all that may be found, or of what the store proposes of it."""

@@ -52,6 +52,7 @@ class DebiasedMaxSimScorer:
 
     name: ClassVar[str] = "debiased_maxsim"
     version: ClassVar[str] = "1"
+    takes_maximum: ClassVar[bool] = True
     needs_background: ClassVar[bool] = True
 
     @property

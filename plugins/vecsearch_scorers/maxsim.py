@@ -47,6 +47,7 @@ class MaxSimScorer:
 
     name: ClassVar[str] = "maxsim"
     version: ClassVar[str] = "1"
+    takes_maximum: ClassVar[bool] = True
 
     @property
     def config(self) -> Mapping[str, Any]:

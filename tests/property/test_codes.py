@@ -42,8 +42,13 @@ def segments(draw: st.DrawFn) -> tuple[int, list[list[tuple[np.ndarray, np.ndarr
 def tokens(
     codes: Codes, book: Codebook, query: np.ndarray, allowed: np.ndarray | None = None
 ) -> list[tuple[int, float]]:
-    similarities, numbers = codes.search(query, book.probe(query, book.n_cells), max(codes.n, 1), allowed)
-    return sorted((int(n), float(s)) for n, s in zip(numbers[0], similarities[0], strict=True) if n >= 0)
+    rows = [codes.search(query, probe, max(codes.n, 1), allowed) for probe in book.probe(query, book.n_cells)]
+    return sorted(
+        (int(n), float(s))
+        for similarities, numbers in rows
+        for n, s in zip(numbers[0], similarities[0], strict=True)
+        if n >= 0
+    )
 
 
 @EXACT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,33 +41,48 @@ def asked(sample: Tokens, n_query: int, allowed: np.ndarray | None = None) -> Sc
     return ScanQuery(np.ascontiguousarray(sample[0][: 40 * n_query : 40]), weights, statistics, allowed)
 
 
-def nearest(index: Coded, query: ScanQuery, counts: list[int]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return what each token of a query finds where each segment is asked for so many."""
-    probe = index.codebook.probe(query.vectors, index.depth.n_probe)
-    found = [part.search(query.vectors, probe, n) for part, n in zip(index.parts, counts, strict=True)]
-    return [
-        (np.concatenate([values[row] for values, _ in found]), np.concatenate([passages[row] for _, passages in found]))
-        for row in range(len(query.weights))
+def nearest(index: Coded, query: ScanQuery, counts: list[int]) -> list[tuple[np.ndarray, np.ndarray, float]]:
+    """Return what each token of the query finds where each segment is asked for so many; and how near it is at most to
+    what it does not find.
+    """
+    probes = index.codebook.probe(query.vectors, index.depth.n_probe)
+    lists = [
+        part.search(query.vectors, probe, n) for part, n in zip(index.parts, counts, strict=True) for probe in probes
     ]
+    found = []
+    for token in range(len(query.weights)):
+        values, passages = (np.concatenate([one[which][token] for one in lists]) for which in (0, 1))
+        lasts = [float(values[token, -1]) for values, passages in lists if passages[token, -1] >= 0]
+        chance = float(values[passages >= 0].min()) if query.chance is None else float(query.chance[token])
+        found.append((values, passages, min(max(lasts, default=np.inf), chance)))
+    return found
 
 
 @pytest.mark.parametrize("scorer", SCORERS, ids=lambda scorer: scorer.name)
 @pytest.mark.parametrize("n_nearest", [1, 30, 2_000])
 @pytest.mark.parametrize("cuts", [(), (400, 2_100)])
+@pytest.mark.parametrize("chance", [None, 0.2, 0.9])
 def test_candidates_equal_their_definition(
-    codebook: Codebook, sample: Tokens, scorer: Scorer, n_nearest: int, cuts: tuple[int, ...]
+    codebook: Codebook,
+    sample: Tokens,
+    scorer: Scorer,
+    n_nearest: int,
+    cuts: tuple[int, ...],
+    chance: float | None,
 ) -> None:
     index = coded(codebook, sample, cuts, n_nearest)
     query = asked(sample, 5)
+    if chance is not None:
+        query = replace(query, chance=np.full(5, chance, np.float32))
     scan = index.candidates(query, scorer)
     # of each segment its share and a quarter more, and 64, but never more than are wanted in all
     counts = [min(n_nearest, int(1.25 * n_nearest * part.n / N) + 64, part.n) for part in index.parts]
     found = nearest(index, query, counts)
-    assert scan.embedded.tolist() == sorted({int(one) for _, numbers in found for one in numbers if one >= 0})
+    assert scan.embedded.tolist() == sorted({int(one) for _, numbers, _ in found for one in numbers if one >= 0})
     none = int(index.numbers[-1]) + 1  # stands for a passage that no token found
     reduced = np.zeros((5, none + 1), np.float32)
-    for row, (similarities, numbers) in enumerate(found):
-        floor = scorer.reduce(np.array([[similarities[numbers >= 0].min()]], np.float32), np.array([0, 1]))[0, 0]
+    for row, (similarities, numbers, farthest) in enumerate(found):
+        floor = scorer.reduce(np.array([[farthest]], np.float32), np.array([0, 1]))[0, 0]
         for number in range(none + 1):
             own = similarities[numbers == number]
             value = scorer.reduce(own[None, :], np.array([0, len(own)]))[0, 0] if len(own) else floor
@@ -83,6 +99,18 @@ def test_candidates_equal_their_definition(
     assert scan.unfound is not None
     for length in (1, 60):
         assert scan.unfound(np.array([length]))[0] == pytest.approx(score(none, length), rel=1e-4, abs=1e-5)
+
+
+class _SlowMaxSimScorer(MaxSimScorer):
+    takes_maximum = False
+
+
+@pytest.mark.parametrize("n_nearest", [1, 30, 2_000])
+def test_maxima_are_gathered_as_any_scorer_reduces_them(codebook: Codebook, sample: Tokens, n_nearest: int) -> None:
+    index = coded(codebook, sample, (400, 2_100), n_nearest)
+    fast, slow = (index.candidates(asked(sample, 5), scorer) for scorer in (MaxSimScorer(), _SlowMaxSimScorer()))
+    assert fast.embedded.tolist() == slow.embedded.tolist()
+    assert fast.scores.tolist() == slow.scores.tolist()
 
 
 def test_who_is_not_allowed_or_gone_is_no_candidate(codebook: Codebook, sample: Tokens) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.typed_tokens import DIM, ROOM, N, bitmap, blocks, everything, expected, found, tokens
+from tests.typed_tokens import DIM, ROOM, N, bitmap, blocks, everything, expected, found, searched, tokens
 from vecsearch.stores import code_layout
 from vecsearch.stores.codebook import Codebook
 from vecsearch.stores.codes import Codes
@@ -23,23 +23,23 @@ def test_searching_all_cells_finds_every_token_at_its_similarity(
         assert np.abs(np.array(hits)[:, 1] - np.array(right)[:, 1]).max() < ROOM
 
 
-def test_the_best_tokens_come_first(
+def test_the_best_tokens_are_found(
     codes: Codes, codebook: Codebook, sample: tuple[np.ndarray, np.ndarray, np.ndarray]
 ) -> None:
     vectors, types, _ = sample
     query = vectors[7:12]
-    similarities, _ = codes.search(query, everything(codebook, query), 10)
-    best = -np.sort(-expected(codebook, vectors, types, query), axis=1)[:, :10]
-    assert np.abs(similarities - best).max() < ROOM
+    similarities, _ = searched(codes, everything(codebook, query), query, 10)
+    best = np.sort(expected(codebook, vectors, types, query), axis=1)[:, -10:]
+    assert np.abs(np.sort(similarities, axis=1) - best).max() < ROOM
 
 
 def test_probing_few_cells_finds_the_same_best_tokens_nearly_always(
     codes: Codes, codebook: Codebook, sample: tuple[np.ndarray, np.ndarray, np.ndarray]
 ) -> None:
     query = sample[0][::60]
-    similarities, _ = codes.search(query, codebook.probe(query, 12), 20)
-    best, _ = codes.search(query, everything(codebook, query), 20)
-    assert (np.abs(similarities - best) < ROOM).mean() > 0.9
+    similarities, _ = searched(codes, codebook.probe(query, 12), query, 20)
+    best, _ = searched(codes, everything(codebook, query), query, 20)
+    assert (np.abs(np.sort(similarities, axis=1) - np.sort(best, axis=1)) < ROOM).mean() > 0.9
 
 
 def test_only_allowed_passages_are_found(
@@ -58,11 +58,11 @@ def test_only_allowed_passages_are_found(
 
 def test_more_is_asked_for_than_there_is(codes: Codes, codebook: Codebook) -> None:
     query = tokens(3, seed=1)[0]
-    _, numbers = codes.search(query, everything(codebook, query), N + 50)
+    _, numbers = searched(codes, everything(codebook, query), query, N + 50)
     assert (numbers >= 0).sum(axis=1).tolist() == [N, N, N]
-    probe = codebook.probe(query, codebook.n_cells + 9)
-    assert np.all(probe.cells[:, codebook.n_cells :] == -1)
-    _, numbers = codes.search(query, probe, N)
+    probes = codebook.probe(query, codebook.n_cells + 9)
+    assert sum(len(np.unique(probe.cells[probe.cells >= 0])) for probe in probes) == codebook.n_cells
+    _, numbers = searched(codes, probes, query, N)
     assert np.all(numbers >= 0)
 
 
@@ -70,13 +70,13 @@ def test_empty_queries_and_empty_segments(codebook: Codebook) -> None:
     empty = Codes.build(codebook, [])
     assert empty.n == 0
     query = tokens(2)[0]
-    similarities, numbers = empty.search(query, codebook.probe(query, 4), 3)
+    similarities, numbers = searched(empty, codebook.probe(query, 4), query, 3)
     assert similarities.tolist() == [[-np.inf] * 3] * 2
     assert numbers.tolist() == [[-1] * 3] * 2
     assert Codes.from_buffer(codebook, empty.to_bytes()).n == 0
     nothing = np.zeros((0, DIM), np.float32)
-    assert codebook.probe(nothing, 4).cells.shape == (0, 4)
-    assert empty.search(nothing, codebook.probe(nothing, 4), 3)[1].shape == (0, 3)
+    assert [len(probe.cells) for probe in codebook.probe(nothing, 4)] == [0, 0]
+    assert searched(empty, codebook.probe(nothing, 4), nothing, 3)[1].shape == (0, 3)
     assert codebook.cells(nothing, np.zeros(0, np.int32)).shape == (0,)
     assert Codes.build(codebook, [(nothing, np.zeros(0, np.int32), np.zeros(0, np.int64))]).n == 0
 
@@ -126,7 +126,7 @@ def test_a_tiny_sample_is_enough(n: int) -> None:
     vectors, types, numbers = tokens(n, seed=4)
     codebook = Codebook.train(vectors, types, n)
     codes = Codes.build(codebook, [(vectors, types, numbers)])
-    assert sorted(codes.search(vectors[:1], everything(codebook, vectors[:1]), n)[1][0].tolist()) == numbers.tolist()
+    assert sorted(searched(codes, everything(codebook, vectors[:1]), vectors[:1], n)[1][0].tolist()) == numbers.tolist()
 
 
 def test_equal_and_zero_vectors_are_found() -> None:
@@ -135,7 +135,7 @@ def test_equal_and_zero_vectors_are_found() -> None:
     numbers = np.arange(300)
     codebook = Codebook.train(vectors, np.full(300, -1, np.int32), 100_000)
     codes = Codes.build(codebook, [(vectors, np.full(300, -1, np.int32), numbers)])
-    similarities, hits = codes.search(vectors[:1], everything(codebook, vectors[:1]), 300)
+    similarities, hits = searched(codes, everything(codebook, vectors[:1]), vectors[:1], 300)
     assert set(hits[0, :200].tolist()) == set(range(200))
     assert np.abs(similarities[0] - np.repeat([1, 0], [200, 100])).max() < ROOM
 

@@ -185,9 +185,14 @@ def test_a_guarded_scorer_answers_as_the_scorer_does() -> None:
 
 
 def test_a_scorer_needs_no_background_unless_it_says_so() -> None:
+    class Greatest(Scorer):
+        takes_maximum: ClassVar[bool] = True
+
     class Needy(Scorer):
         needs_background: ClassVar[bool] = True
 
+    assert GuardedScorer(Greatest()).takes_maximum is True
+    assert GuardedScorer(Scorer()).takes_maximum is False
     assert GuardedScorer(Scorer()).needs_background is False
     assert GuardedScorer(Needy()).needs_background is True
 

@@ -672,7 +672,10 @@ BROKEN_SCORERS = {
         {"sensitivity": lambda self, w, c: float(w.max())},
         ["no score moves by more than sensitivity · ε"],
     ),
-    "sensitivity forgets the length": ({"reduce": _count_all}, ["no score moves by more than sensitivity · ε"]),
+    "sensitivity forgets the length": (
+        {"reduce": _count_all, "takes_maximum": False},
+        ["no score moves by more than sensitivity · ε"],
+    ),
     "sensitivity is an array": ({"sensitivity": lambda self, w, c: w}, ["one finite number"]),
     "steep": (
         {"transform": lambda self, r, lengths, c: np.where(r > 0, np.float32(5) * r, r)},
@@ -693,6 +696,14 @@ BROKEN_SCORERS = {
         ["transform: the result is floating", "shape (1, 0)", "background float32 (1, 0)"],
     ),
     "needs_background is no bool": ({"needs_background": "yes"}, ["needs_background: it is a bool", "'yes'"]),
+    "takes_maximum is no bool": ({"takes_maximum": 1}, ["takes_maximum: it is a bool", "reduce() is a maximum"]),
+    "takes_maximum and is a sum": (
+        {
+            "reduce": lambda self, s, o: np.add.reduceat(np.maximum(s, 0), o[:-1], axis=1) / 256,
+            "takes_maximum": True,
+        },
+        ["True only where reduce() returns the largest", "leave takes_maximum out"],
+    ),
     "needs_background raises": (
         {"needs_background": property(lambda self: 1 / 0)},
         ["must not raise", "ZeroDivisionError"],

@@ -27,6 +27,10 @@ LIST_TOKENS = 1_000
 """A type with more tokens than this in the corpus has several cells."""
 FEWEST_TOKENS = 24
 """A type with fewer tokens than this in the corpus has no cell of its own."""
+RARE_TOKENS = 250
+"""Cells of tokens that have no type's cell hold about so many, where they are few."""
+FEWEST_REST = 64
+"""So few of a sample get no cells of their own, but go to the nearest ones."""
 FEWEST_SAMPLES = 2
 """A cell rests on so many vectors of the sample at least."""
 
@@ -54,14 +58,15 @@ def plan(vectors: Floats, types: Ids, n_tokens: int, seed: int) -> tuple[Ids, Fl
     for members in _groups(place):
         centres.append(_split(vectors[members], round(len(members) * scale), seed))
         n_cells.append(len(centres[-1]))
-    rest = np.flatnonzero(~is_typed)
-    if len(rest) > len(vectors) // 2 or not centres:
-        if not len(rest):
-            rest = np.arange(len(vectors))
+    rest = np.flatnonzero(place < 0)
+    if len(rest) >= FEWEST_REST or not centres:
+        most = LIST_TOKENS if len(rest) > len(vectors) // 2 else RARE_TOKENS
         # two levels: the groups of a coarse k-means are split as types are
-        n_groups = max(1, min(round((len(rest) * scale / LIST_TOKENS) ** 0.5), len(rest) // 64))
+        n_groups = max(1, min(round((len(rest) * scale / most) ** 0.5), len(rest) // 64))
         groups = _nearest_of(vectors[rest], _kmeans(vectors[rest], n_groups, seed))
-        centres += [_split(vectors[rest[members]], round(len(members) * scale), seed) for members in _groups(groups)]
+        centres += [
+            _split(vectors[rest[members]], round(len(members) * scale), seed, most) for members in _groups(groups)
+        ]
     return own_types, np.concatenate(centres), np.cumsum([0, *n_cells], dtype=np.int64)
 
 
@@ -73,8 +78,8 @@ def _groups(place: Numbers) -> list[Numbers]:
     return np.split(order, bounds[1:]) if len(order) else []
 
 
-def _split(vectors: Floats, n_tokens: int, seed: int) -> Floats:
-    n = max(1, min(-(-n_tokens // LIST_TOKENS), len(vectors) // FEWEST_SAMPLES))
+def _split(vectors: Floats, n_tokens: int, seed: int, most: int = LIST_TOKENS) -> Floats:
+    n = max(1, min(-(-n_tokens // most), len(vectors) // FEWEST_SAMPLES))
     if n == 1:
         mean: Floats = vectors.mean(axis=0, keepdims=True)
         return mean

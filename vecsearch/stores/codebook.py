@@ -20,7 +20,7 @@ from vecsearch.stores.centre_graph import centres_of, graph_over, nearest_cells
 from vecsearch.stores.codebook_layout import CodebookParts, codebook_bytes, read_codebook
 from vecsearch.stores.faiss_library import faiss
 from vecsearch.stores.fastscan import BLOCK
-from vecsearch.stores.patterns import PQ_SAMPLES, SUB_DIMENSIONS, learn_patterns, stretch_of
+from vecsearch.stores.patterns import PQ_SAMPLES, SUB_DIMENSIONS, learn_patterns, spread_of, stretch_of
 from vecsearch.stores.token_types import RareCells, places
 
 if TYPE_CHECKING:
@@ -33,21 +33,27 @@ if TYPE_CHECKING:
 
 __all__ = ["Codebook", "Probe"]
 
+RARE_SHARE = 4
+"""Of the cells that are no type's, one for so many others is looked into, …"""
+FEWEST_RARE = 8
+"""… and so many at least."""
 ENCODE_TOKENS = 8_192
 """As many vectors are coded at a time, so that they stay in the cache."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """The cells that a query looks into.
+    """Cells of one kind that a query looks into.
 
     Attributes:
         cells: int64 ``(n_query, n_probe)``, −1 where there are fewer cells.
         similarities: float32 ``(n_query, n_probe)``, inner products with their centres.
+        spread: how many times as much codes count in these cells as patterns say.
     """
 
     cells: Numbers
     similarities: Floats
+    spread: float = 1.0
 
 
 class Codebook:
@@ -68,7 +74,7 @@ class Codebook:
         self._parts = parts
         self._graph = parts.graph
         self._patterns = parts.patterns
-        self._stretch = parts.stretch
+        self._first_rare = int(parts.starts[-1])
         self._types = parts.types
         self._starts = parts.starts
         self._width = parts.patterns.shape[0] * parts.patterns.shape[2]
@@ -115,21 +121,27 @@ class Codebook:
         own_types, centres, starts = plan(vectors, types, n_tokens, seed)
         graph = graph_over(centres)
         no_patterns = np.zeros((n_sub, 16, SUB_DIMENSIONS), np.float32)
-        parts = CodebookParts(dim, n_tokens, graph, no_patterns, 1.0, own_types, starts, bytes(16))
+        parts = CodebookParts(dim, n_tokens, graph, no_patterns, 1.0, 1.0, 1.0, own_types, starts, bytes(16))
         generator = np.random.default_rng(seed)
         chosen = generator.permutation(len(vectors))[:PQ_SAMPLES]
         some = vectors[chosen]
         book = cls(parts)
         cells = book._cells(some, types[chosen], RareCells())
         residuals = some - book._centres[cells]
+        is_rare = cells >= book._first_rare
+        spread = spread_of(residuals[is_rare], residuals[~is_rare])
+        residuals[is_rare] /= np.float32(spread)
         patterns = learn_patterns(residuals, n_sub, seed)
-        parts = replace(parts, patterns=patterns)
+        parts = replace(parts, patterns=patterns, rare_spread=spread)
         book = cls(parts)
-        stretch = stretch_of(residuals, book._residuals(book.encode(some[:, :dim], cells)))
+        coded = book._patterns_of(book.encode(some[:, :dim], cells))
+        stretches = [stretch_of(residuals[kind], coded[kind]) for kind in (~is_rare, is_rare)]
         hashed = hashlib.blake2b(digest_size=16)
-        for part in (np.array([n_tokens, dim]), book._centres, patterns, np.array(stretch), own_types, starts):
+        factors = np.array([spread, *stretches])
+        for part in (np.array([n_tokens, dim]), book._centres, patterns, factors, own_types, starts):
             hashed.update(np.ascontiguousarray(part).tobytes())
-        return cls(replace(parts, stretch=stretch, fingerprint=hashed.digest()))
+        fingerprint = hashed.digest()
+        return cls(replace(parts, stretch=stretches[0], rare_stretch=stretches[1], fingerprint=fingerprint))
 
     def padded(self, vectors: Floats) -> Floats:
         """Return vectors with as many dimensions as codes stand for: float32 ``(n, width)``, zeros added."""
@@ -148,14 +160,32 @@ class Codebook:
         """
         return self._cells(self.padded(vectors), types, RareCells() if rare is None else rare)
 
-    def probe(self, query: Floats, n_probe: int) -> Probe:
-        """Return the nearest cells of each token of a query, float32 ``(n_query, dim)``, nearest first."""
+    def probe(self, query: Floats, n_probe: int) -> list[Probe]:
+        """Return the nearest cells of each token of a query, float32 ``(n_query, dim)``, nearest first, by their kind.
+
+        Cells of rare types are looked for apart: their centres are means of words that have little in common, so they
+        are not near anything, however near some of their tokens are.
+        """
         n_found = min(n_probe, self.n_cells)
         cells = np.full((len(query), n_probe), -1, np.int64)
         similarities = np.zeros((len(query), n_probe), np.float32)
         if len(query) and n_found:
             similarities[:, :n_found], cells[:, :n_found] = nearest_cells(self._graph, self.padded(query), n_found)
-        return Probe(cells, similarities)
+        spread = self._parts.rare_spread * self._parts.rare_stretch / self._parts.stretch
+        if self._first_rare == 0:
+            return [Probe(cells, similarities, spread)]
+        if self._first_rare == self.n_cells:
+            return [Probe(cells, similarities)]
+        cells[cells >= self._first_rare] = -1
+        n_rare = self.n_cells - self._first_rare
+        if n_probe < self.n_cells:
+            n_rare = min(max(n_probe // RARE_SHARE, FEWEST_RARE), n_rare)
+        products = self.padded(query) @ self._centres[self._first_rare :].T
+        rare = np.argpartition(-products, n_rare - 1, axis=1)[:, :n_rare].astype(np.int64)
+        return [
+            Probe(cells, similarities),
+            Probe(rare + self._first_rare, np.take_along_axis(products, rare, axis=1), spread),
+        ]
 
     def encode(self, vectors: Floats, cells: Ids) -> Bytes:
         """Return the codes of vectors in given cells: uint8 ``(n, code_size)``, two 4-bit codes a byte."""
@@ -167,18 +197,23 @@ class Codebook:
             residuals = room[: len(padded[some])]
             np.take(self._centres, cells[some], axis=0, out=residuals, mode="clip")
             np.subtract(padded[some], residuals, out=residuals)
+            is_rare = np.flatnonzero(cells[some] >= self._first_rare)
+            residuals[is_rare] /= np.float32(self._parts.rare_spread)
             codes[some] = self._quantizer.compute_codes(residuals)
         return codes
 
     def decode(self, codes: Bytes, cells: Ids) -> Floats:
         """Return the vectors that codes in given cells stand for in a search: float32 ``(n, dim)``."""
-        vectors: Floats = (self._centres[cells] + self._residuals(codes))[:, : self.dim]
+        parts = self._parts
+        is_rare = cells >= self._first_rare
+        factors = np.where(is_rare, parts.rare_spread * parts.rare_stretch, parts.stretch).astype(np.float32)
+        vectors: Floats = (self._centres[cells] + factors[:, None] * self._patterns_of(codes))[:, : self.dim]
         return vectors
 
-    def _residuals(self, codes: Bytes) -> Floats:
+    def _patterns_of(self, codes: Bytes) -> Floats:
         halves = np.stack([codes & 15, codes >> 4], axis=2).reshape(len(codes), -1)
         residuals: Floats = self._patterns[np.arange(len(self._patterns)), halves].reshape(len(codes), -1)
-        return residuals * np.float32(self._stretch)
+        return residuals
 
     def index(self) -> Any:
         """Return a new FAISS index over these cells that has no lists yet. The codebook must outlive it."""
@@ -188,7 +223,7 @@ class Codebook:
             self._graph, n_sub * sub_dimensions, self.n_cells, n_sub, 4, library.METRIC_INNER_PRODUCT, BLOCK, False
         )
         index.by_residual = True
-        library.copy_array_to_vector((self._patterns * np.float32(self._stretch)).ravel(), index.pq.centroids)
+        library.copy_array_to_vector((self._patterns * np.float32(self._parts.stretch)).ravel(), index.pq.centroids)
         index.is_trained = True
         return index
 
@@ -225,14 +260,25 @@ class Codebook:
             found = rare.of(different)
             new = np.flatnonzero(found < 0)
             if len(new):
-                found[new] = np.maximum(nearest_cells(self._graph, vectors[others[firsts[new]]], 1)[1][:, 0], 0)
+                found[new] = self._nearest_rare(vectors[others[firsts[new]]])
                 rare.add(different[new], found[new])
             cells[others] = found[inverse]
         untyped = np.flatnonzero(types < 0)
         if len(untyped):
-            cells[untyped] = nearest_cells(self._graph, vectors[untyped], 1)[1][:, 0]
-        # subtle: a graph may lose a node; any cell is valid
-        return np.maximum(cells, 0)
+            cells[untyped] = self._nearest_rare(vectors[untyped])
+        return cells
+
+    def _nearest_rare(self, vectors: Floats) -> Ids:
+        """Return the nearest of the cells that are no type's, of all cells where every one is a type's."""
+        if 0 < self._first_rare < self.n_cells:
+            rare = slice(self._first_rare, None)
+            distances = vectors @ self._centres[rare].T - self._half_norms[rare]
+            cells = self._first_rare + distances.argmax(axis=1)
+        else:
+            # subtle: a graph may lose a node; any cell is valid
+            cells = np.maximum(nearest_cells(self._graph, vectors, 1)[1][:, 0], 0)
+        found: Ids = cells.astype(np.int32)
+        return found
 
 
 @contextmanager

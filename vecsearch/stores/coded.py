@@ -2,7 +2,7 @@
 
 1. Each token of the query that weighs something finds its nearest tokens among the codes.
 2. They are gathered by passage and reduced by the scorer's own formula. What a passage has not among the nearest of a
-   token is taken for as near as the farthest of these.
+   token is taken for as near as chance makes it, or as the farthest of these if that is less.
 3. The scorer transforms and combines that as it does exact similarities.
 """
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     Doubles = npt.NDArray[np.float64]
     Mask = npt.NDArray[np.bool_]
     Bitmap = npt.NDArray[np.uint8]
+    Nearest = tuple[Floats, Numbers]
+    """Similarities and passages of the nearest tokens of each query token, best first; −1 where there are fewer."""
 
 __all__ = ["Coded", "heavy"]
 
@@ -73,22 +75,29 @@ class Coded:
         chosen = heavy(query.weights)
         vectors, weights = np.ascontiguousarray(query.vectors[chosen]), query.weights[chosen]
         statistics = replace(query.statistics, background=query.statistics.background[chosen])
-        found = [self._nearest(row, scorer) for row in self._search(vectors, query.allowed, depth)]
-        numbers, places = self._union([passages for passages, _, _ in found])
-        floors = np.array([[floor] for _, _, floor in found], np.float32)
-        reduced = np.repeat(floors, len(numbers), axis=1)
-        for row, place, (_, values, floor) in zip(reduced, places, found, strict=True):
-            row[place] = np.maximum(values, floor)
+        found = self._search(vectors, query.allowed, depth)
+        chance = None if query.chance is None else query.chance[chosen]
+        unfound = _unfound(found, chance, len(vectors))
+        floors = scorer.reduce(np.ascontiguousarray(unfound[:, None]), np.array([0, 1], np.int64))
+        numbers, place_of = self._union(found)
+        reduced = np.repeat(floors, len(numbers) + 1, axis=1)  # the last column is of nothing that was found
+        if getattr(scorer, "takes_maximum", False):
+            _gather_maxima(reduced, found, place_of)
+        else:
+            for token, row in enumerate(reduced):
+                passages, values = _reduced(found, token, scorer)
+                row[place_of[passages]] = np.maximum(values, row[-1])
+        reduced = reduced[:, :-1]
         lengths = self._length_of[numbers]
 
         def scored(reduced: Floats, lengths: Numbers) -> Doubles:
             transformed = scorer.transform(reduced, lengths, statistics)
             return np.asarray(scorer.combine(transformed, weights), np.float64)
 
-        def unfound(lengths: Numbers) -> Doubles:
+        def scored_unfound(lengths: Numbers) -> Doubles:
             return scored(np.repeat(floors, len(lengths), axis=1), lengths)
 
-        return Scan(numbers, scored(reduced, lengths), 0.0, depth.n_rescored, unfound)
+        return Scan(numbers, scored(reduced, lengths), 0.0, depth.n_rescored, scored_unfound)
 
     @cached_property
     def _length_of(self) -> Numbers:
@@ -97,34 +106,30 @@ class Coded:
         lengths[self.numbers] = self.lengths
         return lengths
 
-    def _union(self, found: list[Numbers]) -> tuple[Numbers, list[Numbers]]:
-        """Return all passages that were found, ascending, and the places of each list in them."""
-        is_found = np.zeros(int(self.numbers[-1]) + 1, bool)
-        for passages in found:
-            is_found[passages] = True
+    def _union(self, found: list[list[Nearest]]) -> tuple[Numbers, Numbers]:
+        """Return all passages that were found, ascending, and the place of each number in them; of others, the end."""
+        is_found = np.zeros(int(self.numbers[-1]) + 2, bool)
+        for of_segment in found:
+            for _, numbers in of_segment:
+                is_found[numbers] = True
+        is_found[-1] = False  # where −1, which stands for none, is looked up
         union = np.flatnonzero(is_found)
-        places = np.empty(len(is_found), np.int64)
-        places[union] = np.arange(len(union))
-        return union, [places[passages] for passages in found]
+        place_of = np.full(len(is_found), len(union), np.int64)
+        place_of[union] = np.arange(len(union))
+        return union, place_of
 
-    def _search(self, vectors: Floats, allowed: Numbers | None, depth: Depth) -> list[tuple[Floats, Numbers]]:
-        """Return similarities and passages of the nearest tokens of each query token."""
+    def _search(self, vectors: Floats, allowed: Numbers | None, depth: Depth) -> list[list[Nearest]]:
+        """Return the nearest tokens of each query token in each segment, by the kind of their cells."""
         share = 1.0 if allowed is None else len(allowed) / max(len(self.numbers), 1)
         n_probe = int(depth.n_probe * min(MOST_WIDENED, 1 / max(share, 1e-9)))
-        probe = self.codebook.probe(vectors, min(n_probe, self.codebook.n_cells))
+        probes = self.codebook.probe(vectors, min(n_probe, self.codebook.n_cells))
         allowing = self._living if allowed is None else bitmap(allowed)
         found = []
         for part in self.parts:
             # of each segment its share, and some more since the nearest are not spread evenly
             n = min(depth.n_nearest, int(SPREAD * depth.n_nearest * part.n / self._n_coded) + FEWEST_NEAREST)
-            found.append(part.search(vectors, probe, min(n, part.n), allowing))
-        similarities = np.concatenate([values for values, _ in found], axis=1)
-        numbers = np.concatenate([passages for _, passages in found], axis=1)
-        are_found = numbers >= 0
-        return [
-            (values[is_found], passages[is_found])
-            for values, passages, is_found in zip(similarities, numbers, are_found, strict=True)
-        ]
+            found.append([part.search(vectors, probe, min(n, part.n), allowing) for probe in probes])
+        return found
 
     @cached_property
     def _n_coded(self) -> int:
@@ -135,23 +140,52 @@ class Coded:
         """Which passages are alive, None where all that have codes are."""
         return None if self._n_coded == int(self.lengths.sum()) else bitmap(self.numbers)
 
-    @staticmethod
-    def _nearest(row: tuple[Floats, Numbers], scorer: Scorer) -> tuple[Numbers, Floats, float]:
-        """Reduce what one token of the query has found, by passage; the last is what was not found is worth at most."""
-        similarities, numbers = row
-        if not len(similarities):
-            return np.zeros(0, np.int64), np.zeros(0, np.float32), 0.0
-        # a sort of plain integers takes a fifth of the time of an argsort
-        bits = len(numbers).bit_length()
-        keys = (numbers << bits) | np.arange(len(numbers))
-        keys.sort()
-        order, ordered = keys & ((1 << bits) - 1), keys >> bits
-        begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-        offsets = np.append(begins, len(ordered))
-        values = scorer.reduce(np.ascontiguousarray(similarities[order])[None, :], offsets)[0]
-        farthest = np.array([[similarities.min()]], np.float32)
-        floor = float(scorer.reduce(farthest, np.array([0, 1], np.int64))[0, 0])
-        return ordered[begins], values, floor
+
+def _unfound(found: list[list[Nearest]], chance: Floats | None, n_query: int) -> Floats:
+    """Return how near each token of the query is taken to be to passages that it did not find: float32 ``(n_query,)``.
+
+    They are no nearer than the farthest that it found, where it found as many as it was asked for; and not nearer than
+    by chance, or some cell would have been near.
+    """
+    bounds = np.full(n_query, -np.inf, np.float32)
+    fewest = np.full(n_query, np.inf, np.float32)
+    for of_segment in found:
+        for similarities, numbers in of_segment:
+            if numbers.shape[1]:
+                is_full = numbers[:, -1] >= 0
+                bounds[is_full] = np.maximum(bounds, similarities[:, -1])[is_full]
+                fewest = np.minimum(fewest, np.where(numbers >= 0, similarities, np.inf).min(axis=1))
+    if chance is None:
+        chance = np.where(np.isfinite(fewest), fewest, 0)
+    return np.where(np.isfinite(bounds), np.minimum(bounds, chance), chance).astype(np.float32)
+
+
+def _gather_maxima(reduced: Floats, found: list[list[Nearest]], place_of: Numbers) -> None:
+    """Raise each passage's value to the largest similarity that a token of the query found in it."""
+    for of_segment in found:
+        for similarities, numbers in of_segment:
+            # invariant: what is found comes best first; NumPy keeps the last of several values for one place
+            places = place_of[numbers[:, ::-1]]
+            for row, at, values in zip(reduced, places, similarities[:, ::-1], strict=True):
+                row[at] = np.maximum(row[at], values)
+
+
+def _reduced(found: list[list[Nearest]], token: int, scorer: Scorer) -> tuple[Numbers, Floats]:
+    """Reduce what one token of the query has found, by passage; passages ascending."""
+    similarities = np.concatenate([values[token] for of_segment in found for values, _ in of_segment])
+    numbers = np.concatenate([passages[token] for of_segment in found for _, passages in of_segment])
+    similarities, numbers = similarities[numbers >= 0], numbers[numbers >= 0]
+    if not len(numbers):
+        return np.zeros(0, np.int64), np.zeros(0, np.float32)
+    # a sort of plain integers takes a fifth of the time of an argsort
+    bits = len(numbers).bit_length()
+    keys = (numbers << bits) | np.arange(len(numbers))
+    keys.sort()
+    order, ordered = keys & ((1 << bits) - 1), keys >> bits
+    begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    offsets = np.append(begins, len(ordered))
+    values = scorer.reduce(np.ascontiguousarray(similarities[order])[None, :], offsets)[0]
+    return ordered[begins], values
 
 
 def heavy(weights: Floats) -> Mask:

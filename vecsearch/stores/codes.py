@@ -126,7 +126,7 @@ class Codes:
         return cls(codebook, content, layout)
 
     def search(self, query: Floats, probe: Probe, k: int, allowed: Bytes | None = None) -> tuple[Floats, Numbers]:
-        """Return the best tokens of each query token, best first.
+        """Return the best tokens of each query token in the cells of a probe, best first.
 
         Args:
             query: float32 ``(n_query, dim)``.
@@ -150,10 +150,12 @@ class Codes:
             # subtle: FAISS keeps an address of it, so it must have a name as long as the search goes on
             selector = library.IDSelectorBitmap(len(allowed), library.swig_ptr(allowed))
             parameters.sel = selector
-        padded = self._codebook.padded(query)
+        # codes that count more in these cells are as good as a query that is longer, centres taken as they are
+        padded = self._codebook.padded(query * np.float32(probe.spread))
         # subtle: FAISS adds up whole numbers from the lowest cell on, and drops what has 0. One cell that is not there,
         # lower than all others, lifts every token above 0.
         lowest = np.where(probe.cells < 0, np.inf, probe.similarities).min(axis=1, keepdims=True) - LIFT
+        lowest[np.isinf(lowest)] = 0.0  # no cells at all
         cells = np.concatenate([probe.cells, np.full((len(query), 1), -1)], axis=1)
         biases = np.concatenate(
             [np.where(probe.cells < 0, lowest, probe.similarities), lowest], axis=1, dtype=np.float32

@@ -14,7 +14,7 @@ from vecsearch.stores.faiss_library import faiss
 if TYPE_CHECKING:
     from vecsearch.types import Floats
 
-__all__ = ["MOST_STRETCH", "PQ_SAMPLES", "SUB_DIMENSIONS", "learn_patterns", "stretch_of"]
+__all__ = ["MOST_SPREAD", "MOST_STRETCH", "PQ_SAMPLES", "SUB_DIMENSIONS", "learn_patterns", "spread_of", "stretch_of"]
 
 SUB_DIMENSIONS = 4
 """Dimensions that one 4-bit code stands for."""
@@ -22,6 +22,10 @@ PQ_SAMPLES = 16_384
 """Residuals that the patterns are learnt from."""
 MOST_STRETCH = 4.0
 """Codes are never counted as longer than this many times."""
+
+
+MOST_SPREAD = 64.0
+"""Rare tokens never count as farther from their centres than this many times."""
 
 
 def learn_patterns(residuals: Floats, n_sub: int, seed: int) -> Floats:
@@ -42,6 +46,16 @@ def learn_patterns(residuals: Floats, n_sub: int, seed: int) -> Floats:
     quantizer.train(np.ascontiguousarray(np.tile(residuals, (-(-16 // len(residuals)), 1))))
     patterns: Floats = library.vector_to_array(quantizer.centroids).reshape(n_sub, 16, -1).astype(np.float32)
     return patterns
+
+
+def spread_of(residuals: Floats, others: Floats) -> float:
+    """Return how many times as long the residuals are as the others, at most ``MOST_SPREAD``: 1 where one is empty."""
+    lengths = [
+        float(np.einsum("ij,ij->", some, some, dtype=np.float64)) / max(len(some), 1) for some in (residuals, others)
+    ]
+    if not all(lengths):
+        return 1.0
+    return float(np.clip((lengths[0] / lengths[1]) ** 0.5, 1 / MOST_SPREAD, MOST_SPREAD))
 
 
 def stretch_of(residuals: Floats, coded: Floats) -> float:

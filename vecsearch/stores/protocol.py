@@ -241,12 +241,15 @@ class ScanQuery:
         weights: float32 ``(n_query,)`` > 0.
         statistics: what the scorer may know of the collection.
         allowed: int64, the embedded passages that are wanted, ascending; None for all.
+        chance: float32 ``(n_query,)``, how similar a passage's best token is to each of the query by chance alone;
+            needed by stores that have a depth.
     """
 
     vectors: Floats
     weights: Floats
     statistics: CollectionStatistics
     allowed: Numbers | None = None
+    chance: Floats | None = None
 
 
 @dataclass(frozen=True)

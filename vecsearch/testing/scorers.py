@@ -63,9 +63,10 @@ def check_scorer(cls: type[Any], /, **config: Any) -> None:
     Raises:
         ConformanceError: it breaks the contract.
 
-    What is checked: name, version, configuration and files; that ``needs_background`` is a bool where it is there;
-    types, shapes and finiteness of all three steps, for negative similarities and weights of 0 too; with backgrounds of
-    many kinds where it needs one, the empty one included, and with none where it does not; that a passage's score
+    What is checked: name, version, configuration and files; that ``needs_background`` and ``takes_maximum`` are bools
+    where they are there, and that ``reduce`` is a maximum where the latter says so; types, shapes and finiteness of all
+    three steps, for negative similarities and weights of 0 too; with backgrounds of many kinds where it needs one, the
+    empty one included, and with none where it does not; that a passage's score
     doesn't depend on the other passages, on the order of the background, on earlier calls or on the thread; that a
     similarity which grows never lowers a score; that ``sensitivity`` bounds how far scores move: by at most
     sensitivity · ε when every similarity moves by at most ε.
@@ -73,7 +74,8 @@ def check_scorer(cls: type[Any], /, **config: Any) -> None:
     scorer = build("scorer", cls, config)
     subject = f"scorer {cls.__qualname__}"
     check_methods(subject, scorer, ["reduce", "transform", "combine", "sensitivity"])
-    needs_background = _needs_background(subject, scorer)
+    needs_background = _flag(subject, scorer, "needs_background", "the scorer reads statistics.background")
+    takes_maximum = _flag(subject, scorer, "takes_maximum", "reduce() is a maximum")
     generator = np.random.default_rng(0)
     for n_query, lengths in _SHAPES:
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -85,6 +87,8 @@ def check_scorer(cls: type[Any], /, **config: Any) -> None:
                 scores = _score(subject, scorer, case)
                 _score(subject, scorer, replace(case, weights=np.zeros_like(weights)), ": all weights 0")
                 _check_independence(subject, scorer, case, scores)
+                if takes_maximum:
+                    _check_maximum(subject, scorer, case)
             for _ in range(4):
                 similarities = generator.uniform(-1, 1, (n_query, int(offsets[-1]))).astype(np.float32)
                 _check_movement(subject, scorer, _Case(similarities, offsets, weights, statistics), generator)
@@ -101,17 +105,30 @@ def check_scorer(cls: type[Any], /, **config: Any) -> None:
     )
 
 
-def _needs_background(subject: str, scorer: Any) -> bool:
-    needs_background = call(f"{subject}.needs_background", "()", getattr, scorer, "needs_background", False)
-    if not isinstance(needs_background, bool):
+def _flag(subject: str, scorer: Any, name: str, meaning: str) -> bool:
+    flag = call(f"{subject}.{name}", "()", getattr, scorer, name, False)
+    if not isinstance(flag, bool):
         raise ConformanceError(
-            f"{subject}.needs_background",
-            "it is a bool, where it is there: whether the scorer reads statistics.background",
-            seen=shown(needs_background),
+            f"{subject}.{name}",
+            f"it is a bool, where it is there: whether {meaning}",
+            seen=shown(flag),
             given="()",
-            advice="write `needs_background: ClassVar[bool] = True` in the class, or leave it out",
+            advice=f"write `{name}: ClassVar[bool] = True` in the class, or leave it out",
         )
-    return needs_background
+    return flag
+
+
+def _check_maximum(subject: str, scorer: Any, case: _Case) -> None:
+    reduced = scorer.reduce(case.similarities, case.offsets)
+    maxima = np.maximum.reduceat(case.similarities, case.offsets[:-1], axis=1)
+    if not np.array_equal(reduced, maxima):
+        raise ConformanceError(
+            f"{subject}.takes_maximum",
+            "it is True only where reduce() returns the largest similarity of each passage",
+            seen=f"{shown(reduced)}, and the largest are {shown(maxima)}",
+            given=str(case),
+            advice="leave takes_maximum out",
+        )
 
 
 def _collections(
