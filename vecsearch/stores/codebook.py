@@ -271,9 +271,8 @@ class Codebook:
     def _nearest_rare(self, vectors: Floats) -> Ids:
         """Return the nearest of the cells that are no type's, of all cells where every one is a type's."""
         if 0 < self._first_rare < self.n_cells:
-            rare = slice(self._first_rare, None)
-            distances = vectors @ self._centres[rare].T - self._half_norms[rare]
-            cells = self._first_rare + distances.argmax(axis=1)
+            _, nearest = faiss().knn(np.ascontiguousarray(vectors), self._centres[self._first_rare :], 1)
+            cells = self._first_rare + nearest[:, 0]
         else:
             # subtle: a graph may lose a node; any cell is valid
             cells = np.maximum(nearest_cells(self._graph, vectors, 1)[1][:, 0], 0)
