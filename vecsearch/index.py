@@ -165,8 +165,8 @@ class Index:
     def add(self, documents: Iterable[Document], *, progress: Callable[[Progress], None] | None = None) -> AddReport:
         """Add documents; one with an id that is there already replaces it, an unchanged one costs nothing.
 
-        Documents are committed in batches of some hundred thousand characters, in order. What an error leaves behind
-        is every batch before it, whole.
+        Documents are committed in batches of about a million characters, in order; one is written while the next is
+        gathered. What an error leaves behind is every batch before it, whole.
 
         Args:
             documents: any iterable, read once.
@@ -180,10 +180,10 @@ class Index:
         """
         if isinstance(documents, Document):
             raise UsageError("add() takes a list of documents; for one document say add([document])")
-        run = Run(self.pipeline, self._preparation, self._store, progress)
-        for document in documents:
-            run.take(document)
-        run.commit()
+        with Run(self.pipeline, self._preparation, self._store, progress) as run:
+            for document in documents:
+                run.take(document)
+            run.commit()
         return run.report
 
     def add_files(
@@ -206,10 +206,10 @@ class Index:
         Raises:
             PluginError, IndexLockedError, IndexReadOnlyError, StorageError: see ``vecsearch.errors``.
         """
-        run = Run(self.pipeline, self._preparation, self._store, progress)
-        for record, read in files:
-            run.take_file(record, read, skipped)
-        run.commit()
+        with Run(self.pipeline, self._preparation, self._store, progress) as run:
+            for record, read in files:
+                run.take_file(record, read, skipped)
+            run.commit()
         return run.report
 
     def take_over(self, documents: Iterable[Kept], files: Iterable[FileRecord] = ()) -> AddReport:

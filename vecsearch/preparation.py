@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import operator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,9 +26,11 @@ from vecsearch.stores.protocol import PreparedDocument, PreparedPassage, Store, 
 from vecsearch.types import Document, Tokens
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from vecsearch.types import Floats, Ids, Offsets, Spans
 
-__all__ = ["Preparation", "checked", "content_hash", "embedded_text"]
+__all__ = ["Begun", "Preparation", "checked", "content_hash", "embedded_text"]
 
 PIECE_CHARACTERS = 1_000_000
 """About how much text is tokenized at a time."""
@@ -197,6 +201,32 @@ class _Piece:
 
 
 @dataclass(frozen=True)
+class _Chunk:
+    """Tokens of some passages: their number in each, ids or the words that are to become ids, and keys."""
+
+    lengths: npt.NDArray[np.int64]
+    ids: Ids | None
+    words: Sequence[str]
+    keys: list[bytes | None]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Documents cut and tokenized: what needs no look into the store.
+
+    Attributes:
+        documents: these.
+        cuts, texts: see ``Preparation._split``.
+        chunks: the tokens of all passages, in order.
+    """
+
+    documents: Sequence[Document]
+    cuts: list[list[tuple[str, int]]]
+    texts: list[str]
+    chunks: Iterable[_Chunk]
+
+
+@dataclass(frozen=True)
 class Prepared:
     """Documents ready for a store.
 
@@ -217,6 +247,9 @@ class Prepared:
 class Preparation:
     """Prepares documents for one store.
 
+    ``begin`` may be called by one thread while another prepares, or reads the vectors of, earlier documents: a plugin
+    is called by one of them at a time.
+
     Args:
         pipeline: of the index.
         table: rows of token ids, for a static pipeline.
@@ -227,17 +260,31 @@ class Preparation:
         self._pipeline = pipeline
         self._table = table
         self._store = store
+        self._calling = Lock()
+
+    def begin(self, documents: Sequence[Document]) -> Begun | None:
+        """Do of ``prepare`` what needs no look into the store; None where that is nothing.
+
+        Raises:
+            PluginError: as ``prepare``.
+        """
+        if self._pipeline.is_given:
+            return None
+        begun = self._begin(documents, None)
+        return replace(begun, chunks=list(begun.chunks))
 
     def prepare(
         self,
         documents: Sequence[tuple[Document, tuple[str, str] | None, bytes]],
         starts: Sequence[Sequence[int]] | None = None,
+        begun: Begun | None = None,
     ) -> Prepared:
         """Prepare checked documents, each with the file it belongs to and its ``content_hash``.
 
         Args:
             documents: in the order in which they are stored.
             starts: where the passages of each document begin, from 0; by default the documents are cut here.
+            begun: what ``begin`` gave for these documents, or for others: then it is of no use.
 
         Raises:
             PluginError: a plugin raised, or broke its contract.
@@ -249,8 +296,10 @@ class Preparation:
             keys = _keys(tokens)
         else:
             only = [document for document, _, _ in documents]
-            cuts, texts, known = self._split(only) if starts is None else self._cut_at(only, starts)
-            tokens, keys = self._tokenize(texts, known)
+            if begun is None or not _are_the_same(begun.documents, only):
+                begun = self._begin(only, starts)
+            cuts, texts = begun.cuts, begun.texts
+            tokens, keys = self._numbered(begun.chunks)
         new = self._new(keys)
         passage_keys: Iterator[bytes | None] = iter(keys)
         prepared = [
@@ -268,6 +317,10 @@ class Preparation:
         batch = self._batch(tokens, texts, new)
         new_keys = [key for number in new if (key := keys[number]) is not None]
         return Prepared(prepared, new_keys, batch, self._vectors(batch), int(tokens.offsets[-1]))
+
+    def _begin(self, documents: Sequence[Document], starts: Sequence[Sequence[int]] | None) -> Begun:
+        cuts, texts, known = self._split(documents) if starts is None else self._cut_at(documents, starts)
+        return Begun(documents, cuts, texts, self._chunks(texts, known))
 
     def _split(
         self, documents: Sequence[Document]
@@ -352,18 +405,22 @@ class Preparation:
             if end < len(text):
                 space = max(text.rfind(" ", begin, end), text.rfind("\n", begin, end))
                 end = space + 1 if space > begin else end
-            parts.append(self._pipeline.tokenize([text[begin:end]]).spans + np.int32(begin))
+            parts.append(self._tokens([text[begin:end]]).spans + np.int32(begin))
             begin = end
         return np.concatenate(parts)
+
+    def _tokens(self, texts: Sequence[str]) -> Tokens:
+        with self._calling:
+            return self._pipeline.tokenize(texts)
 
     def _tokenized(self, texts: Sequence[str]) -> Iterator[Tokens]:
         begin = size = 0
         for number, text in enumerate(texts):
             if size + len(text) > PIECE_CHARACTERS and number > begin:
-                yield self._pipeline.tokenize(texts[begin:number])
+                yield self._tokens(texts[begin:number])
                 begin, size = number, 0
             size += len(text)
-        yield self._pipeline.tokenize(texts[begin:])
+        yield self._tokens(texts[begin:])
 
     def _pieces(self, texts: Sequence[str]) -> Iterator[_Piece]:
         """Yield the tokens of each text."""
@@ -373,22 +430,28 @@ class Preparation:
                 entries = None if tokens.entries is None else tokens.entries[begin:end]
                 yield _Piece(tokens.spans[begin:end], ids, entries)
 
-    def _tokenize(self, texts: Sequence[str], known: Sequence[_Piece | None]) -> tuple[TokenBatch, list[bytes | None]]:
-        """Return the tokens of texts, some of which are known, and the key of each."""
+    def _chunks(self, texts: Sequence[str], known: Sequence[_Piece | None]) -> Iterator[_Chunk]:
+        """Yield the tokens of texts, some of which are known, with the key of each."""
         new = self._pieces([text for text, piece in zip(texts, known, strict=True) if piece is None])
         pieces = (next(new) if piece is None else piece for piece in known)
+        while some := list(itertools.islice(pieces, PASSAGES_AT_ONCE)):
+            lengths = np.array([len(piece.spans) for piece in some], np.int64)
+            offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+            if self._pipeline.closed_vocabulary is None:
+                words = list(itertools.chain.from_iterable(_required(piece.entries) for piece in some))
+                yield _Chunk(lengths, None, words, _word_keys(words, offsets))
+            else:
+                ids = np.concatenate([_required(piece.ids) for piece in some])
+                yield _Chunk(lengths, ids, (), _keys(TokenBatch(offsets, ids)))
+
+    def _numbered(self, chunks: Iterable[_Chunk]) -> tuple[TokenBatch, list[bytes | None]]:
+        """Return the tokens of chunks as ids, new words getting theirs, and the key of each passage."""
         ids, lengths = [np.zeros(0, np.int32)], [np.zeros(1, np.int64)]
         keys: list[bytes | None] = []
-        while some := list(itertools.islice(pieces, PASSAGES_AT_ONCE)):
-            lengths.append(np.array([len(piece.spans) for piece in some], np.int64))
-            offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[-1])])
-            if self._pipeline.closed_vocabulary is None:
-                entries = list(itertools.chain.from_iterable(_required(piece.entries) for piece in some))
-                ids.append(self._store.intern(entries))
-                keys += _word_keys(entries, offsets)
-            else:
-                ids.append(np.concatenate([_required(piece.ids) for piece in some]))
-                keys += _keys(TokenBatch(offsets, ids[-1]))
+        for chunk in chunks:
+            lengths.append(chunk.lengths)
+            ids.append(self._store.intern(chunk.words) if chunk.ids is None else chunk.ids)
+            keys += chunk.keys
         return TokenBatch(np.cumsum(np.concatenate(lengths)), np.concatenate(ids)), keys
 
     def _given(self, documents: Sequence[tuple[Document, object, object]]) -> TokenBatch:
@@ -422,7 +485,9 @@ class Preparation:
             begin = 0
             for some in self._tokenized(chosen):
                 end = begin + len(some.offsets) - 1
-                parts.append(self._pipeline.rows(chosen[begin:end], some))
+                # an embedder may share what it has with its tokenizer
+                with self._calling:
+                    parts.append(self._pipeline.rows(chosen[begin:end], some))
                 begin = end
             rows = np.concatenate(parts)
         return TokenBatch(offsets, tokens.ids[wanted], rows)
@@ -479,6 +544,10 @@ def _keys(tokens: TokenBatch) -> list[bytes | None]:
             hashed.update(tokens.rows[begin:end].tobytes())
         keys.append(hashed.digest())
     return keys
+
+
+def _are_the_same(some: Sequence[Document], others: Sequence[Document]) -> bool:
+    return len(some) == len(others) and all(map(operator.is_, some, others))
 
 
 def _required(value: Any) -> Any:

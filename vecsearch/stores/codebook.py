@@ -8,8 +8,6 @@ A codebook is trained on a sample, once for many segments of codes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +16,7 @@ import numpy as np
 from vecsearch.stores.cell_planning import plan
 from vecsearch.stores.centre_graph import centres_of, graph_over, nearest_cells
 from vecsearch.stores.codebook_layout import CodebookParts, codebook_bytes, read_codebook
-from vecsearch.stores.faiss_library import faiss
+from vecsearch.stores.faiss_library import faiss, one_thread
 from vecsearch.stores.fastscan import BLOCK
 from vecsearch.stores.patterns import PQ_SAMPLES, SUB_DIMENSIONS, learn_patterns, spread_of, stretch_of
 from vecsearch.stores.token_types import RareCells, places
@@ -81,7 +79,6 @@ class Codebook:
         self._centres = centres_of(parts.graph)
         if not np.isfinite(self._centres).all():
             raise ValueError("the centres of a codebook must be finite")
-        self._half_norms = np.einsum("ij,ij->i", self._centres, self._centres) / 2
         self._quantizer = faiss().ProductQuantizer(self._width, len(self._patterns), 4)
         faiss().copy_array_to_vector(self._patterns.ravel(), self._quantizer.centroids)
         self._quantizer.sync_transposed_centroids()
@@ -108,7 +105,8 @@ class Codebook:
             raise ValueError(f"the sample is {vectors.dtype} {vectors.shape}; it must be float32 (n ≥ 1, dim ≥ 1)")
         if types.shape != (len(vectors),) or types.dtype != np.int32:
             raise ValueError(f"types are {types.dtype} {types.shape}; they must be int32 ({len(vectors)},)")
-        with _one_thread():
+        # many small k-means, where threads mostly wait for each other; so the result does not depend on them either
+        with one_thread():
             return cls._train(vectors, types, n_tokens, seed)
 
     @classmethod
@@ -252,8 +250,9 @@ class Codebook:
         for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
             tokens = order[begin:end]
             cells_of_type = slice(int(first[tokens[0]]), int(first[tokens[0]] + counts[tokens[0]]))
-            distances = vectors[tokens] @ self._centres[cells_of_type].T - self._half_norms[cells_of_type]
-            cells[tokens] = cells_of_type.start + distances.argmax(axis=1)
+            # subtle: by FAISS, whose threads can be held to one: NumPy's wait for each other in products so small
+            _, nearest = faiss().knn(vectors[tokens], self._centres[cells_of_type], 1)
+            cells[tokens] = cells_of_type.start + nearest[:, 0]
         others = np.flatnonzero(~known & (types >= 0))
         if len(others):
             different, firsts, inverse = np.unique(types[others], return_index=True, return_inverse=True)
@@ -278,18 +277,6 @@ class Codebook:
             cells = np.maximum(nearest_cells(self._graph, vectors, 1)[1][:, 0], 0)
         found: Ids = cells.astype(np.int32)
         return found
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    # many small k-means, where threads mostly wait for each other; so the result does not depend on them either
-    library = faiss()
-    n_threads = library.omp_get_max_threads()
-    library.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        library.omp_set_num_threads(n_threads)
 
 
 def _padded(vectors: Floats, width: int) -> Floats:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vecsearch.ahead import ahead
 from vecsearch.stores.code_layout import Layout
 from vecsearch.stores.codebook import Codebook, Probe
-from vecsearch.stores.faiss_library import faiss
+from vecsearch.stores.faiss_library import faiss, one_thread
 from vecsearch.stores.fastscan import BLOCK, unpacked
 from vecsearch.stores.token_types import RareCells
 
@@ -59,20 +60,24 @@ class Codes:
         weakref.finalize(self, _forget, self._index, lists).atexit = False
 
     @classmethod
-    def build(cls, codebook: Codebook, blocks: Iterable[tuple[Floats, Ids, Numbers]]) -> Codes:
+    def build(
+        cls, codebook: Codebook, blocks: Iterable[tuple[Floats, Ids, Numbers]], rare: RareCells | None = None
+    ) -> Codes:
         """Code vectors.
 
         Args:
             codebook: trained.
             blocks: vectors float32 ``(n, dim)``, types int32 ``(n,)`` and numbers int64 ``(n,)`` ≥ 0, the passages that
-                the tokens belong to. One block is in memory at a time, and ``code_size + 12`` bytes a token.
+                the tokens belong to. Each is read while the one before is coded, by another thread, which is never the
+                caller's. Two blocks are in memory at a time, and twice ``code_size + 12`` bytes a token.
+            rare: cells that rare types were given; those found now are added.
 
         Raises:
             ValueError: a number is negative, or a block is not of such shapes.
         """
         all_codes, all_cells, all_numbers = [], [], []
-        rare = RareCells()
-        for vectors, types, numbers in blocks:
+        rare = RareCells() if rare is None else rare
+        for vectors, types, numbers in ahead(blocks):
             if vectors.shape != (len(numbers), codebook.dim) or types.shape != numbers.shape:
                 raise ValueError(
                     f"a block has vectors {vectors.shape}, types {types.shape} and numbers {numbers.shape}; "
@@ -80,8 +85,9 @@ class Codes:
                 )
             if len(numbers) and numbers.min() < 0:
                 raise ValueError(f"a passage has the number {numbers.min()}; numbers must be 0 or more")
-            cells = codebook.cells(vectors, types, rare)
-            all_codes.append(codebook.encode(vectors, cells))
+            with one_thread():
+                cells = codebook.cells(vectors, types, rare)
+                all_codes.append(codebook.encode(vectors, cells))
             all_cells.append(cells)
             all_numbers.append(numbers.astype(np.int64))
         cells = np.concatenate([np.zeros(0, np.int32), *all_cells])

@@ -7,6 +7,7 @@ one codebook are merged by moving codes, ``MERGED`` of about the same size at a 
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -23,6 +24,7 @@ from vecsearch.stores.protocol import Encode, TokenBatch
 from vecsearch.stores.reading import read_lengths, read_tokens
 from vecsearch.stores.sampling import hashes_at
 from vecsearch.stores.segments import SegmentRecord
+from vecsearch.stores.token_types import RareCells
 
 if TYPE_CHECKING:
     from vecsearch.stores.disk import Disk
@@ -43,8 +45,8 @@ LARGEST = 8_000_000
 """Tokens of a segment of codes that is merged no further."""
 MERGED = 8
 """As many segments of about one size become one."""
-BLOCK_TOKENS = 65_536
-"""Tokens whose vectors are in memory at a time."""
+BLOCK_TOKENS = 32_768
+"""Tokens whose vectors are made at a time; those of two such blocks are in memory."""
 
 
 def load_codebook(folder: Path, record: CodebookRecord) -> Codebook:
@@ -76,6 +78,9 @@ def load_codes(folder: Path, record: SegmentRecord, codebook: Codebook) -> Codes
         raise damaged(folder / record.file, f"holds no codes: {error}") from error
     if codes.n != record.n_vectors:
         raise damaged(folder / record.file, "does not have the tokens that the manifest names")
+    # what was read to check it counts as memory of this process until it is let go; what is needed comes back
+    if hasattr(mmap, "MADV_DONTNEED") and isinstance(content.base, mmap.mmap):
+        content.base.madvise(mmap.MADV_DONTNEED)
     return codes
 
 
@@ -114,8 +119,16 @@ class Coder:
         first: int,
         tokens: TokenBatch,
         vectors: Iterable[tuple[int, Floats]],
+        rare: RareCells,
     ) -> SegmentRecord:
-        """Write the vectors of a batch, whose passages get the numbers from ``first`` on, as one segment of codes."""
+        """Write the vectors of a batch, whose passages get the numbers from ``first`` on, as one segment of codes.
+
+        Args:
+            codebook, codebook_no: whose codes they are.
+            first: number of the first passage.
+            tokens, vectors: of the batch; the vectors are read by another thread.
+            rare: cells that rare types were given so far.
+        """
 
         def coded() -> Iterator[tuple[Floats, Ids, Numbers]]:
             done = 0
@@ -125,14 +138,16 @@ class Coder:
                 yield some, tokens.ids[offsets[0] : offsets[-1]], numbers
                 done += n_passages
 
-        return self._write(Codes.build(codebook, coded()), codebook_no)
+        return self._write(Codes.build(codebook, coded(), rare), codebook_no)
 
-    def write(self, codebook: Codebook, codebook_no: int | None, numbers: Sequence[int]) -> Iterator[Placed]:
+    def write(
+        self, codebook: Codebook, codebook_no: int | None, numbers: Sequence[int], rare: RareCells
+    ) -> Iterator[Placed]:
         """Write passages as segments of codes; yield each with its passages and their places."""
         lengths = read_lengths(self._db, numbers, self._folder)
         for begin, end in blocks(_offsets(lengths), LARGEST):
             some = list(numbers[begin:end])
-            record = self._write(Codes.build(codebook, self._blocks(some, lengths[begin:end])), codebook_no)
+            record = self._write(Codes.build(codebook, self._blocks(some, lengths[begin:end]), rare), codebook_no)
             yield record, some, _offsets(lengths[begin:end])[:-1].tolist()
 
     def merged(

@@ -1,7 +1,7 @@
 """The embedded store: one folder with a SQLite database, which is the truth, and FAISS segments made from it.
 
 The COMMIT of one SQLite transaction is the commit point of everything. A segment is on disk, synced, before the
-transaction that names it begins; a segment that no commit names is removed by the next writer.
+transaction that names it is committed; a segment that no commit names is removed by the next writer.
 """
 
 from __future__ import annotations

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["faiss"]
+__all__ = ["faiss", "one_thread"]
 
 
 def faiss() -> Any:
@@ -12,3 +14,16 @@ def faiss() -> Any:
     import faiss as library
 
     return library
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let FAISS work in the calling thread alone: where other threads work beside it, or where each step is small."""
+    library = faiss()
+    n_threads = library.omp_get_max_threads()
+    # subtle: a setting of the calling thread, not of the process
+    library.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        library.omp_set_num_threads(n_threads)

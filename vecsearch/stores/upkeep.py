@@ -1,21 +1,24 @@
 """Upkeep of segments: when they are written, merged, and written anew, with vectors or with codes.
 
-A segment is on disk, synced, before the transaction that names it begins; files that no commit names any more are
-removed after it.
+A segment is on disk, synced, before the transaction that names it is committed; files that no commit names any more
+are removed after it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vecsearch.ahead import ahead
 from vecsearch.stores import manifest, reading
 from vecsearch.stores.coding import FEWEST_TOKENS, GROWN, Coder, load_codebook
 from vecsearch.stores.manifest import CodebookRecord, segment_records
 from vecsearch.stores.schema import after_commit
 from vecsearch.stores.segments import SegmentRecord, write_segment
+from vecsearch.stores.token_types import RareCells
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,25 +40,33 @@ FLUSH_TOKENS = 10_000
 
 
 class LoadedCodebook:
-    """The codebook of an index that was loaded last, so that readers and the writer have one in memory."""
+    """The codebook of an index that was loaded last, so that readers and the writer have one in memory.
+
+    Attributes:
+        rare: the cells that rare types were given by it, for the writer alone.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._loaded: tuple[str, Codebook] | None = None
+        self.rare = RareCells()
 
     def of(self, record: CodebookRecord) -> Codebook:
         """Return the codebook of a record, read and checked if it is not the one in memory."""
         if self._loaded is None or self._loaded[0] != record.stored.file:
-            self._loaded = (record.stored.file, load_codebook(self._folder, record))
+            self.keep(record.stored.file, load_codebook(self._folder, record))
+        assert self._loaded is not None
         return self._loaded[1]
 
     def keep(self, file: str, codebook: Codebook) -> None:
-        """Keep a codebook that was just made and written."""
+        """Keep a codebook that was just made and written, or read."""
         self._loaded = (file, codebook)
+        self.rare = RareCells()
 
     def forget(self) -> None:
         """Let it go."""
         self._loaded = None
+        self.rare = RareCells()
 
 
 class Upkeep:
@@ -80,27 +91,32 @@ class Upkeep:
     def write(self, batch: Batch) -> int:
         """Write and commit a batch; return how many documents it removed."""
         writer = self._writer
-        is_large = batch.tokens.offsets[-1] >= SEGMENT_TOKENS
-        codebook = manifest.codebook_record(writer.db)
-        segments = []
-        if is_large and codebook is not None:
+        if batch.tokens.offsets[-1] >= SEGMENT_TOKENS:
+            codebook = manifest.codebook_record(writer.db)
             first = reading.counter(writer.db, "next_embedded")
-            record = self._coder.write_batch(
-                self._codebook.of(codebook), codebook.number, first, batch.tokens, batch.vectors
-            )
-            segments.append((record, len(batch.keys)))
-        else:
-            for n_passages, vectors in batch.vectors:
-                # a small batch is encoded too, so that a plugin's error stops it before it is stored
-                if is_large:
-                    segments.append((write_segment(self._disk, vectors), n_passages))
-        n_deleted = writer.commit(batch, segments)
-        with after_commit(self._disk.folder):
-            if not is_large and writer.n_fresh_tokens() >= SEGMENT_TOKENS:
-                self._consolidate()
-            if is_large:
+            # one thread makes and writes the segments while this one fills the tables
+            with ThreadPoolExecutor(1) as pool:
+                segments = pool.submit(self._segments, batch, codebook, first)
+                n_deleted = writer.commit(batch, segments.result)
+            with after_commit(self._disk.folder):
                 self._tidy()
+            return n_deleted
+        for _ in batch.vectors:
+            pass  # a small batch is encoded too, so that a plugin's error stops it before it is stored
+        n_deleted = writer.commit(batch)
+        with after_commit(self._disk.folder):
+            if writer.n_fresh_tokens() >= SEGMENT_TOKENS:
+                self._consolidate()
         return n_deleted
+
+    def _segments(self, batch: Batch, codebook: CodebookRecord | None, first: int) -> list[tuple[SegmentRecord, int]]:
+        """Write the segments of a batch whose passages are numbered from ``first`` on; each with how many it holds."""
+        if codebook is None:
+            return [(write_segment(self._disk, vectors), n) for n, vectors in ahead(batch.vectors)]
+        record = self._coder.write_batch(
+            self._codebook.of(codebook), codebook.number, first, batch.tokens, batch.vectors, self._codebook.rare
+        )
+        return [(record, len(batch.keys))]
 
     def flush(self) -> None:
         """Bring fresh tokens into segments, and segments to a number that is searched fast."""
@@ -124,7 +140,8 @@ class Upkeep:
         if n_tokens >= FEWEST_TOKENS:
             codebook, new = self._coder.train(n_tokens)
             self._codebook.keep(new.stored.file, codebook)
-            writer.repoint(list(self._coder.write(codebook, None, numbers)), dropped, codebook=new)
+            written = list(self._coder.write(codebook, None, numbers, self._codebook.rare))
+            writer.repoint(written, dropped, codebook=new)
         else:
             writer.repoint(list(self._segments_of(numbers)), dropped)
         for file in old - manifest.file_names(writer.db):
@@ -156,7 +173,8 @@ class Upkeep:
         if codebook is None:
             self._writer.repoint(list(self._segments_of(fresh)))
         else:
-            self._writer.repoint(list(self._coder.write(self._codebook.of(codebook), codebook.number, fresh)))
+            loaded = self._codebook.of(codebook)
+            self._writer.repoint(list(self._coder.write(loaded, codebook.number, fresh, self._codebook.rare)))
         self._tidy()
 
     def _segments_of(self, numbers: list[int]) -> Iterator[Placed]:

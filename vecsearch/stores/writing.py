@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,12 +100,13 @@ class Writer:
         ).fetchall()
         return np.array(rows, np.int64).reshape(-1)
 
-    def commit(self, batch: Batch, segments: Sequence[tuple[SegmentRecord, int]]) -> int:
+    def commit(self, batch: Batch, segments: Callable[[], Sequence[tuple[SegmentRecord, int]]] | None = None) -> int:
         """Write a batch. See ``Store.write``.
 
         Args:
             batch: whose vectors are in ``segments``, or nowhere yet.
-            segments: with how many of the batch's new passages each one holds, in order; none while they are fresh.
+            segments: asked at the end of the transaction; with how many of the batch's new passages each one holds,
+                in order. None while these are fresh.
         """
         with self._transaction():
             self.db.conn.executemany(
@@ -115,7 +116,7 @@ class Writer:
             held = Counter(
                 passage.key for document in batch.documents for passage in document.passages if passage.key is not None
             )
-            new = self._insert_embedded(batch, segments, held)
+            new = self._insert_embedded(batch, held)
             references: Counter[int] = Counter()
             n_deleted = self._delete(batch.deleted, references)
             self._delete([document.id for document in batch.documents], references)
@@ -138,6 +139,8 @@ class Writer:
             self._count(references, batch.tokens, np.array([held[key] for key in batch.keys], np.int64))
             self._drop_unheld([number for key, number in new.items() if not held[key]])
             self._sample.balance()
+            if segments is not None:
+                self._place(batch, segments(), list(new.values()))
         self._staged.clear()
         return n_deleted
 
@@ -172,11 +175,7 @@ class Writer:
                     (replace(record, codebook_no=number), numbers, starts) for record, numbers, starts in written
                 ]
             for record, numbers, starts in written:
-                segment_no = insert_segment(self.db, record)
-                self.db.conn.executemany(
-                    "UPDATE embedded SET segment_no = ?, row_start = ? WHERE embedded_no = ?",
-                    [(segment_no, start, number) for number, start in zip(numbers, starts, strict=True)],
-                )
+                self._point(record, numbers, starts)
             self.db.execute(
                 "DELETE FROM codebooks WHERE codebook_no NOT IN "
                 "(SELECT codebook_no FROM segments WHERE codebook_no IS NOT NULL)"
@@ -238,9 +237,22 @@ class Writer:
             changes.items(),
         )
 
-    def _insert_embedded(
-        self, batch: Batch, segments: Sequence[tuple[SegmentRecord, int]], held: Mapping[bytes, int]
-    ) -> dict[bytes, int]:
+    def _place(self, batch: Batch, segments: Sequence[tuple[SegmentRecord, int]], numbers: Sequence[int]) -> None:
+        begin = 0
+        for record, n_passages in segments:
+            end = begin + n_passages
+            starts = batch.tokens.offsets[begin:end] - batch.tokens.offsets[begin]
+            self._point(record, numbers[begin:end], starts.tolist())
+            begin = end
+
+    def _point(self, record: SegmentRecord, numbers: Sequence[int], starts: Sequence[int]) -> None:
+        segment_no = insert_segment(self.db, record)
+        self.db.conn.executemany(
+            "UPDATE embedded SET segment_no = ?, row_start = ? WHERE embedded_no = ?",
+            [(segment_no, start, number) for number, start in zip(numbers, starts, strict=True)],
+        )
+
+    def _insert_embedded(self, batch: Batch, held: Mapping[bytes, int]) -> dict[bytes, int]:
         """Insert the new token sequences, each held by so many passages. Returns their numbers by key."""
         if not batch.keys:
             return {}
@@ -248,22 +260,16 @@ class Writer:
         self._add_counters({"next_embedded": len(batch.keys)})
         embedded, tokens = [], []
         bounds = batch.tokens.offsets.tolist()
-        places: list[tuple[int, int]] = []
-        for record, n_passages in segments:
-            segment_no, base = insert_segment(self.db, record), bounds[len(places)]
-            places += [(segment_no, begin - base) for begin in bounds[len(places) : len(places) + n_passages]]
         all_ids, rows = batch.tokens.ids.astype("<i4", copy=False).tobytes(), batch.tokens.rows
         for position, key in enumerate(batch.keys):
             begin, end = bounds[position], bounds[position + 1]
             number = first + position
-            place = places[position] if places else (None, None)
-            embedded.append((number, key, end - begin, held.get(key, 0), *place))
+            embedded.append((number, key, end - begin, held.get(key, 0)))
             id_bytes = all_ids[4 * begin : 4 * end]
             row_bytes = None if rows is None else rows[begin:end].astype("<f4", copy=False).tobytes()
             tokens.append((number, id_bytes, row_bytes, checksum(number, id_bytes, row_bytes or b"")))
         self.db.conn.executemany(
-            "INSERT INTO embedded (embedded_no, key, n_tokens, n_references, segment_no, row_start) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO embedded (embedded_no, key, n_tokens, n_references) VALUES (?, ?, ?, ?)",
             embedded,
         )
         self.db.conn.executemany(
