@@ -118,7 +118,7 @@ def _rebuilt(folder: Path, found: Verification, drop: bool, pipeline: Pipeline |
                 manifest, generation = salvage.manifest(), salvage.counter("generation")
         except IndexDamagedError as error:
             raise _hopeless(folder, "its database cannot be opened") from error
-        pipeline = pipeline or _recorded_pipeline(folder, manifest)
+        pipeline = _checked_pipeline(folder, manifest, pipeline)
         with Salvage(folder, is_given=pipeline.is_given) as salvage:
             lost = [one for one in salvage.documents() if isinstance(one, LostDocument)]
             if lost and not drop:
@@ -166,16 +166,17 @@ def _read_completely(salvage: Salvage, lost: Sequence[LostDocument]) -> list[Fil
     return [record for record in salvage.files() if (record.root, record.path) not in again]
 
 
-def _recorded_pipeline(folder: Path, manifest: dict[str, Any]) -> Pipeline:
+def _checked_pipeline(folder: Path, manifest: dict[str, Any], given: Pipeline | None) -> Pipeline:
     configuration, identity = manifest.get("configuration"), manifest.get("identity")
-    if not isinstance(configuration, dict) or not isinstance(identity, dict):
+    if given is None and not (isinstance(configuration, dict) and isinstance(identity, dict)):
         raise IndexDamagedError(
             f"the manifest of index {folder} cannot be read, so what the index was made with is not known; say so: "
             f"`vecsearch repair -i {folder.name} --embedder NAME`, with the other options that it was made with",
             path=str(folder),
         )
-    pipeline = load_pipeline(configuration)
-    check_identity(folder, identity, pipeline.identity)
+    pipeline = given or load_pipeline(configuration or {})
+    if isinstance(identity, dict):
+        check_identity(folder, identity, pipeline.identity)
     return pipeline
 
 

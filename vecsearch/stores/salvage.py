@@ -317,10 +317,21 @@ def reader(folder: Path, *, is_foreign: bool = False) -> Database:
     if not path.is_file():
         # subtle: a connection that may write would make it
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    log = path.with_name(f"{path.name}-wal")
+    if is_foreign and not (log.exists() and log.stat().st_size):
+        return _untouched(path)
     if not is_foreign and os.access(path, os.W_OK) and os.access(folder, os.W_OK):
         with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
             return connect(path)
     return connect(path, read_only=True)
+
+
+def _untouched(path: Path) -> Database:
+    # subtle: even a connection that only reads makes files beside a WAL database, unless it is told that nobody writes
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
+    return Database(connection)
 
 
 def refuse_strange_tables(folder: Path) -> None:
@@ -336,7 +347,7 @@ def refuse_strange_tables(folder: Path) -> None:
     finally:
         own.conn.close()
     with translated(folder):
-        db = connect(folder / DATABASE_NAME, read_only=True)
+        db = reader(folder, is_foreign=True)
         try:
             rows = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema").fetchall()
         finally:
