@@ -290,7 +290,8 @@ def _read_table(path: Path) -> Floats:
         raise ValueError(f"path must name a .npy or .safetensors file of positions, not {str(path)!r}")
     try:
         if path.suffix == ".npy":
-            found = np.load(path, allow_pickle=False)
+            # subtle: mapped, so that a header that promises more than the file holds costs no memory
+            found = np.asarray(np.lib.format.open_memmap(path, mode="r"))
         else:
             from safetensors.numpy import load_file
 

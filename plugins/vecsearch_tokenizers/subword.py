@@ -6,6 +6,7 @@ The library does the cutting (BPE, WordPiece, Unigram, WordLevel); here its voca
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -29,6 +30,9 @@ __all__ = ["MAX_BYTES", "PiecesTokenizer", "SubwordTokenizer"]
 
 MAX_BYTES = 64_000_000
 """A vocabulary of a million entries takes half of that; what is larger is some other file."""
+
+SPARE_IDS = 65_536
+"""Ids of a vocabulary stay below twice the number of its entries and this: there is a row of a matrix for each."""
 
 BATCH = 1 << 20
 """Characters handed to the library at a time, about: it needs some 200 bytes for each."""
@@ -85,6 +89,9 @@ class SubwordTokenizer:
 
         Returns:
             Tokens with ids.
+
+        Raises:
+            LoadError: the file has rules that fail on a text.
         """
         # Place of each text's line feed in the stream "\n" + text + "\n" + text …, and of the end.
         places = np.fromiter(accumulate((len(text) + 1 for text in texts), initial=0), np.int64, len(texts) + 1)
@@ -95,7 +102,7 @@ class SubwordTokenizer:
         for first, last in _batches(pieces):
             batch = pieces[first:last]
             # encode_batch_fast() would give (0, 0) for every span.
-            encodings = self._tokenizer.encode_batch(batch, add_special_tokens=False)
+            encodings = self._encoded(batch)
             size = np.fromiter(map(len, encodings), np.int64, len(encodings))
             pairs = chain.from_iterable(map(attrgetter("offsets"), encodings))
             span = np.fromiter(chain.from_iterable(pairs), np.int64, 2 * int(size.sum())).reshape(-1, 2)
@@ -108,6 +115,16 @@ class SubwordTokenizer:
         in_stream = np.concatenate(spans)
         in_text = (in_stream - np.repeat(places[:-1] + 1, np.diff(offsets))[:, None]).astype(np.int32)
         return Tokens(offsets=offsets, spans=in_text, ids=np.concatenate(ids))
+
+    def _encoded(self, batch: list[str]) -> list[tokenizers.Encoding]:
+        try:
+            return self._tokenizer.encode_batch(batch, add_special_tokens=False)
+        except BaseException as error:
+            if not _is_of_the_library(error):
+                raise
+            raise LoadError(
+                f"the tokenizer file {self.path!r} fails on a text: {error}; use another file", path=self.path
+            ) from error
 
     def vocabulary(self) -> Vocabulary:
         """Return the vocabulary in id order, marks removed.
@@ -165,6 +182,8 @@ def _load(path: str, fold_case: bool) -> tokenizers.Tokenizer:
     from tokenizers import Tokenizer, normalizers
 
     try:
+        if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
+            raise ValueError("not a regular file")
         with open(path, "rb") as file:
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
@@ -188,13 +207,32 @@ def _load(path: str, fold_case: bool) -> tokenizers.Tokenizer:
             tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])
         # A vocabulary without the unknown token that it names fails only when it meets an unknown character.
         tokenizer.encode_batch(["a \U0010fffd\u0378"], add_special_tokens=False)
-    except Exception as error:  # the library raises plain Exception
+        _check_ids(tokenizer.get_vocab(with_added_tokens=True))
+    except BaseException as error:
+        if not _is_of_the_library(error):
+            raise
         raise LoadError(
             f"{path!r} is not a tokenizer that the tokenizers library can use: {error}; "
             "give the path of a file that it has saved, or make one with `vecsearch train-tokenizer`",
             path=path,
         ) from error
     return tokenizer
+
+
+def _is_of_the_library(error: BaseException) -> bool:
+    """Tell whether the library raised an error: it has plain Exception, and PanicException where it gave up.
+
+    subtle: PanicException (of PyO3, which no module offers by name) is no Exception but a BaseException.
+    """
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+def _check_ids(vocabulary: Mapping[str, int]) -> None:
+    largest, most = max(vocabulary.values(), default=-1), 2 * len(vocabulary) + SPARE_IDS
+    if largest >= most:
+        raise ValueError(
+            f"it gives an entry the id {largest:,}, and {len(vocabulary):,} entries need ids below {most:,}"
+        )
 
 
 def _pieces(texts: Sequence[str], places: npt.NDArray[np.int64]) -> tuple[list[str], npt.NDArray[np.int64]]:

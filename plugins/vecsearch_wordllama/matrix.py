@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from vecsearch import LoadError, UsageError, Vocabulary
 from vecsearch_wordllama.entries import checked_starts
-from vecsearch_wordllama.tensors import MAX_DIM, first_unfit, map_tensor
+from vecsearch_wordllama.tensors import MAX_DIM, first_unfit, map_tensor, refuse_special
 from vecsearch_wordllama.vocabularies import MARKS, Lookup, Marks, read_vocabulary
 from vecsearch_wordllama.wordvectors import peek_dim, read_binary, read_text
 
@@ -173,12 +173,14 @@ def _kind(path: str) -> Literal["npy", "safetensors", "bin", "text"]:
 
 
 def _map_npy(path: str) -> _Matrix:
+    refuse_special(path)
     try:
         array = np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
         raise LoadError(f"{path} cannot be read: {error.strerror or error}", path=path) from error
-    except ValueError as error:  # not this format, pickled objects, or shorter than its header says
-        raise LoadError(f"{path} is not a whole .npy file of numbers: {error}", path=path) from error
+    except Exception as error:  # not this format, pickled objects, shorter than its header says; NumPy has many
+        reason = str(error) or "its header cannot be read"
+        raise LoadError(f"{path} is not a whole .npy file of numbers: {reason}; save it again", path=path) from error
     if array.ndim != 2 or not 1 <= array.shape[1] <= MAX_DIM or not len(array):
         raise LoadError(
             f"{path} has shape {array.shape}; (rows, dim) with at least one row and dim from 1 to {MAX_DIM} "

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from vecsearch import LoadError
 
-__all__ = ["MAX_DIM", "first_unfit", "map_tensor"]
+__all__ = ["MAX_DIM", "first_unfit", "map_tensor", "refuse_special"]
 
 MAX_DIM = 65_536
 """Longest row that is believed: a wider matrix is taken for a file of another kind."""
@@ -41,6 +41,7 @@ def map_tensor(path: str, tensor: str | None = None) -> npt.NDArray[np.floating[
             such tensor; names the file and what was found.
     """
     try:
+        refuse_special(path)
         size = os.path.getsize(path)
         with open(path, "rb") as file:
             length = int.from_bytes(file.read(8), "little")
@@ -64,6 +65,16 @@ def map_tensor(path: str, tensor: str | None = None) -> npt.NDArray[np.floating[
     except (OSError, ValueError) as error:
         raise LoadError(f"{path} cannot be mapped into memory: {error}", path=path) from error
     return np.asarray(mapped)  # the plain view: indexing a np.memmap pays for its subclass on every call
+
+
+def refuse_special(path: str) -> None:
+    """Refuse what is no file, before it is opened: a pipe would be waited for, a device has no end.
+
+    Raises:
+        LoadError: it is there, and is no regular file.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise LoadError(f"{path} cannot be read: it is not a regular file; give the path of one", path=path)
 
 
 def first_unfit(rows: npt.NDArray[np.floating[Any]]) -> int | None:

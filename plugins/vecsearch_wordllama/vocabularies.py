@@ -10,12 +10,14 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from vecsearch import LoadError, Vocabulary
+from vecsearch_wordllama.tensors import refuse_special
 
 __all__ = ["MARKS", "Lookup", "Marks", "read_vocabulary"]
 
 Marks: TypeAlias = Literal["auto", "none", "##", "▁", "Ġ"]
 MARKS: tuple[Marks, ...] = ("auto", "none", "##", "▁", "Ġ")
 
+_MAX_BYTES = 1 << 30  # the largest vocabularies there are have some ten million words of ten bytes
 _COMMON = 0.1  # share of marked entries from which a mark is one, and not a word such as "##" or Maltese "Ġorġ"
 
 
@@ -82,8 +84,15 @@ def read_vocabulary(path: str) -> list[str]:
         LoadError: the file cannot be read or is none of these; names the line or the entry.
     """
     try:
+        refuse_special(path)
         with open(path, "rb") as file:
-            text = file.read().decode("utf-8-sig")
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise LoadError(
+                f"the vocabulary {path} is larger than {_MAX_BYTES:,} bytes; is it a list of words? give another file",
+                path=path,
+            )
+        text = content.decode("utf-8-sig")
     except OSError as error:
         raise LoadError(f"the vocabulary {path} cannot be read: {error.strerror or error}", path=path) from error
     except UnicodeDecodeError as error:

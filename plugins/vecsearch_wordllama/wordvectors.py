@@ -10,6 +10,7 @@ into memory: a process holds the words and one block, however large the file is.
 from __future__ import annotations
 
 import gzip
+import os
 import tempfile
 import zlib
 from collections import Counter
@@ -21,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecsearch import LoadError
-from vecsearch_wordllama.tensors import MAX_DIM, first_unfit
+from vecsearch_wordllama.tensors import MAX_DIM, first_unfit, refuse_special
 
 __all__ = ["peek_dim", "read_binary", "read_text"]
 
@@ -29,6 +30,9 @@ _BLOCK = 4 * 1024 * 1024  # bytes of the file that are parsed at once
 _PEEK = 1024 * 1024  # bytes from which the dim of a text without a header is read
 _LONGEST_LINE = 64 * 1024 * 1024
 _LONGEST_WORD = 65_536
+# Numbers as text pack to a half or a fifth. What unpacks to much more than that is made to fill the disk.
+_MAX_RATIO = 100
+_SMALL = 64 * 1024 * 1024
 
 Rows = npt.NDArray[np.float32]
 
@@ -115,6 +119,7 @@ def read_binary(path: str) -> tuple[list[str], Rows]:
         buffer = b""
         while len(words) < count:
             fresh = stream.read(_BLOCK)
+            _refuse_bomb(path, stream)
             buffer += fresh
             names: list[str] = []
             vectors: list[bytes] = []
@@ -190,6 +195,7 @@ def _line_blocks(path: str, stream: IO[bytes]) -> Iterator[tuple[int, list[str]]
     number, rest = 1, b""
     while True:
         fresh = stream.read(_BLOCK)
+        _refuse_bomb(path, stream)
         block = rest + fresh
         cut = block.rfind(b"\n") + 1 if fresh else len(block)
         if not cut and len(block) > _LONGEST_LINE:
@@ -249,6 +255,14 @@ def _is_number(field: str) -> bool:
     return "_" not in field  # Python's own way of writing, which no file of vectors has
 
 
+def _refuse_bomb(path: str, stream: IO[bytes]) -> None:
+    unpacked = stream.tell()
+    if unpacked > _SMALL and unpacked > _MAX_RATIO * os.path.getsize(path):
+        raise LoadError(
+            f"{path} unpacks to more than {_MAX_RATIO} times its size; unpack it first if that is meant", path=path
+        )
+
+
 def _refuse_unfit(path: str, rows: Rows, words: list[str], places: list[str]) -> None:
     row = first_unfit(rows)
     if row is not None:
@@ -298,6 +312,7 @@ def _mapped(path: str, spool: IO[bytes], n_rows: int, dim: int) -> Rows:
 
 @contextmanager
 def _opened(path: str) -> Iterator[IO[bytes]]:
+    refuse_special(path)
     try:
         with gzip.open(path, "rb") if path.lower().endswith(".gz") else open(path, "rb") as stream:
             yield cast("IO[bytes]", stream)

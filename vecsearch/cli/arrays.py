@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from vecsearch.types import Floats, Ids, Offsets
 
 __all__ = ["documents_apart", "read_ids", "read_offsets", "read_vectors", "write_array"]
+
+
+_ARCHIVES = (b"PK\x03\x04", b"PK\x05\x06")
 
 
 def read_vectors(path: Path, *, n_dims: Sequence[int] = (2,)) -> Floats:
@@ -100,12 +104,19 @@ def _integers(path: Path, what: str) -> np.ndarray[Any, np.dtype[Any]]:
 
 
 def _array(path: Path) -> np.ndarray[Any, np.dtype[Any]]:
+    if not stat.S_ISREG(path.stat().st_mode):  # asked before it is opened: a pipe would be waited for
+        raise VectorsError(f"{path} is not a regular file; one .npy file with one array is needed", path=str(path))
+    with path.open("rb") as file:
+        if file.read(4) in _ARCHIVES:
+            raise VectorsError(
+                f"{path} is an archive of arrays; one .npy file with one array is needed", path=str(path)
+            )
     try:
         # subtle: mapped first, so that a header that promises more than the file holds costs no memory
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise VectorsError(f"{path} is not a .npy file of numbers: {error}", path=str(path)) from error
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise VectorsError(f"{path} is an archive of arrays; one .npy file with one array is needed", path=str(path))
+        array = np.lib.format.open_memmap(path, mode="r")
+    except OSError:
+        raise
+    except Exception as error:  # a header made for that makes NumPy raise nearly anything
+        reason = str(error) or "its header cannot be read"
+        raise VectorsError(f"{path} is not a .npy file of numbers: {reason}; save it again", path=str(path)) from error
     return np.array(array)
