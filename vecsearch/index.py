@@ -17,6 +17,7 @@ import numpy as np
 
 from vecsearch import __version__
 from vecsearch.adding import Run
+from vecsearch.budget import MEMORY
 from vecsearch.errors import (
     IdentityError,
     QueryError,
@@ -76,7 +77,12 @@ class Index:
 
     @classmethod
     def create(
-        cls, path: str | os.PathLike[str], *, pipeline: Pipeline | None = None, durability: Durability = "full"
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        pipeline: Pipeline | None = None,
+        durability: Durability = "full",
+        memory: int = MEMORY,
     ) -> Index:
         """Make an empty index in a folder and open it for writing.
 
@@ -85,8 +91,10 @@ class Index:
             pipeline: tokenizer, embedder and encoder; by default ``word``, ``wordllama`` and ``relative``.
             durability: ``"full"``: what is committed survives a power loss; ``"fast"``: the end of the process, and
                 small commits take less time. See ``open``.
+            memory: see ``open``.
 
         Raises:
+            UsageError: there is no such durability, or the memory is too small.
             IndexExistsError: there is an index, or the folder holds other things.
             PluginNotFoundError: a default plugin is not installed.
             StorageError, IndexReadOnlyError: the folder cannot be made or written.
@@ -96,7 +104,7 @@ class Index:
         pipeline = pipeline or Pipeline.from_names()
         folder = Path(path)
         creation.create(folder, pipeline.identity, pipeline.configuration, durability=durability)
-        return cls._over_folder(folder, pipeline, read_only=False, durability=durability)
+        return cls._over_folder(folder, pipeline, read_only=False, durability=durability, memory=memory)
 
     @classmethod
     def open(
@@ -106,6 +114,7 @@ class Index:
         pipeline: Pipeline | None = None,
         read_only: bool = False,
         durability: Durability = "full",
+        memory: int = MEMORY,
     ) -> Index:
         """Open the index in a folder.
 
@@ -117,9 +126,11 @@ class Index:
             durability: of what is written through this object. ``"full"``: what is committed survives a power loss.
                 ``"fast"``: it survives the end of the process, however it ends; a power loss may take the last
                 commits, and damage segments, which ``compact`` mends.
+            memory: bytes that the process may take while it writes, 600,000,000 or more; less memory makes more, and
+                smaller, segments. Searching maps files into memory beside that.
 
         Raises:
-            UsageError: there is no such durability.
+            UsageError: there is no such durability, or the memory is too small.
             IndexNotFoundError: the folder holds no index.
             IdentityError: the pipeline is not the one that the index was made with; names both.
             FormatVersionError: a newer vecsearch made the index.
@@ -132,14 +143,18 @@ class Index:
         manifest = creation.read_manifest(folder)
         pipeline = pipeline or load_pipeline(manifest["configuration"])
         check_identity(folder, manifest["identity"], pipeline.identity)
-        return cls._over_folder(folder, pipeline, read_only=read_only, durability=durability)
+        return cls._over_folder(folder, pipeline, read_only=read_only, durability=durability, memory=memory)
 
     @classmethod
-    def _over_folder(cls, folder: Path, pipeline: Pipeline, *, read_only: bool, durability: Durability) -> Index:
+    def _over_folder(
+        cls, folder: Path, pipeline: Pipeline, *, read_only: bool, durability: Durability, memory: int
+    ) -> Index:
         from vecsearch.stores.embedded import EmbeddedStore
 
         return cls.over(
-            lambda encode: EmbeddedStore(folder, encode, pipeline.dim, read_only=read_only, durability=durability),
+            lambda encode: EmbeddedStore(
+                folder, encode, pipeline.dim, read_only=read_only, durability=durability, memory=memory
+            ),
             pipeline,
             folder,
         )

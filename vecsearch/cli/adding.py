@@ -21,6 +21,7 @@ from vecsearch.cli.options import (
     index_metadata_option,
     index_or_new_option,
     json_option,
+    memory_option,
     npy_option,
     pipeline_options,
 )
@@ -69,6 +70,7 @@ _SUFFIXES: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "
 @pipeline_options
 @index_metadata_option
 @durability_option
+@memory_option
 @json_option("one object; index, n_documents, n_unchanged, n_removed, n_passages, n_tokens")
 @pass_settings
 def add_command(
@@ -87,6 +89,7 @@ def add_command(
     passage_tokens: int | None,
     metadata_keys: tuple[str, ...],
     durability: Durability,
+    memory: int,
     is_json: bool,
 ) -> None:
     """Add documents from a file or from stdin.
@@ -131,9 +134,11 @@ def add_command(
 
                 return GivenVectors(dim, encoder or "none")
 
-            index = stack.enter_context(open_or_create(folder, {"encoder": encoder}, given, durability=durability))
+            index = stack.enter_context(
+                open_or_create(folder, {"encoder": encoder}, given, durability=durability, memory=memory)
+            )
         else:
-            index = stack.enter_context(open_or_create(folder, parts, durability=durability))
+            index = stack.enter_context(open_or_create(folder, parts, durability=durability, memory=memory))
         if metadata_keys:
             index.index_metadata(*metadata_keys)
         meter = stack.enter_context(Meter())

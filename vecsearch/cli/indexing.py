@@ -17,6 +17,7 @@ from vecsearch.cli.options import (
     index_metadata_option,
     index_or_new_option,
     json_option,
+    memory_option,
     pipeline_options,
 )
 from vecsearch.cli.output import counted, one_line, write, write_json
@@ -55,6 +56,7 @@ __all__ = ["index_command"]
 @pipeline_options
 @index_metadata_option
 @durability_option
+@memory_option
 @click.option("-v", "--verbose", is_flag=True, help="Name every skipped file.")
 @json_option("one object; index, n_files, n_unchanged, n_changed, n_removed_files, documents, skipped")
 @pass_settings
@@ -73,6 +75,7 @@ def index_command(
     passage_tokens: int | None,
     metadata_keys: tuple[str, ...],
     durability: Durability,
+    memory: int,
     verbose: bool,
     is_json: bool,
 ) -> None:
@@ -84,7 +87,7 @@ def index_command(
     """
     folder = folder_of(settings, name or _name_of(paths))
     parts = {"tokenizer": tokenizer, "embedder": embedder, "encoder": encoder, "max_tokens": passage_tokens}
-    with open_or_create(folder, parts, durability=durability) as index, Meter() as meter:
+    with open_or_create(folder, parts, durability=durability, memory=memory) as index, Meter() as meter:
         from vecsearch.ingest import index_paths
 
         if metadata_keys:

@@ -20,7 +20,12 @@ Parts = Mapping[str, Any]
 
 
 def open_or_create(
-    folder: Path, parts: Parts, make: Callable[[], Pipeline] | None = None, *, durability: Durability = "full"
+    folder: Path,
+    parts: Parts,
+    make: Callable[[], Pipeline] | None = None,
+    *,
+    durability: Durability = "full",
+    memory: int = 1_000_000_000,
 ) -> Index:
     """Open the index in a folder for writing, or make it.
 
@@ -28,7 +33,7 @@ def open_or_create(
         folder: of the index.
         parts: used to make it; where it is there, those that are given must be its own.
         make: returns the pipeline of a new index; by default it is made of ``parts``.
-        durability: see ``Index.open``.
+        durability, memory: see ``Index.open``.
 
     Raises:
         IdentityError: the index is there and was made with other parts; names both.
@@ -39,16 +44,16 @@ def open_or_create(
 
     given = {part: value for part, value in parts.items() if value is not None}
     try:
-        index = Index.open(folder, durability=durability)
+        index = Index.open(folder, durability=durability, memory=memory)
     except IndexNotFoundError:
         pipeline = make() if make else Pipeline.from_names(**given)
-        return Index.create(folder, pipeline=pipeline, durability=durability)
+        return Index.create(folder, pipeline=pipeline, durability=durability, memory=memory)
     if not given:
         return index
     with index:
         wanted = _wanted(index.pipeline.configuration, given)
     # a pipeline that is not the recorded one is refused here, and both are named
-    return Index.open(folder, pipeline=wanted, durability=durability)
+    return Index.open(folder, pipeline=wanted, durability=durability, memory=memory)
 
 
 def _wanted(recorded: Mapping[str, Any], given: Parts) -> Pipeline:

@@ -22,6 +22,7 @@ __all__ = [
     "index_option",
     "index_or_new_option",
     "json_option",
+    "memory_option",
     "npy_option",
     "pipeline_options",
     "spec_option",
@@ -159,6 +160,18 @@ def durability_option(command: Command) -> Command:
         type=click.Choice(["full", "fast"]),
         default="full",
         help="What a commit survives: full a power loss, fast the end of the process.",
+    )(command)
+
+
+def memory_option(command: Command) -> Command:
+    """Add ``--memory MB``: ``memory``, in bytes."""
+    return click.option(
+        "--memory",
+        type=click.IntRange(min=600),
+        default=1_000,
+        metavar="MB",
+        callback=lambda _context, _parameter, megabytes: 1_000_000 * megabytes,
+        help="Memory to index with; less makes more, and smaller, segments.",
     )(command)
 
 

@@ -21,8 +21,9 @@ from vecsearch.stores.codes import Codes, bitmap
 from vecsearch.stores.files import damaged, map_file, write_file
 from vecsearch.stores.manifest import CodebookRecord, NewCodebook
 from vecsearch.stores.protocol import Encode, TokenBatch
-from vecsearch.stores.reading import read_lengths, read_tokens
-from vecsearch.stores.sampling import hashes_at
+from vecsearch.stores.reading import read_tokens
+from vecsearch.stores.sampling import LIMIT, hashes_at
+from vecsearch.stores.schema import damaged_row
 from vecsearch.stores.segments import SegmentRecord
 from vecsearch.stores.token_types import RareCells
 
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from vecsearch.stores.protocol import Numbers
     from vecsearch.types import Floats, Ids, Offsets
 
-    Placed: TypeAlias = tuple[SegmentRecord, list[int], list[int]]
+    Placed: TypeAlias = tuple[SegmentRecord, Numbers, Numbers]
+    """A segment, the numbers of its passages, and where each of them begins."""
 
 __all__ = ["FEWEST_TOKENS", "GROWN", "MERGED", "Coder", "load_codebook", "load_codes"]
 
@@ -42,7 +44,13 @@ GROWN = 4
 TRAINING_TOKENS = 250_000
 """Tokens of the sample that a codebook is trained on."""
 LARGEST = 8_000_000
-"""Tokens of a segment of codes that is merged no further."""
+"""Tokens of a segment of codes that is merged no further: fewer, where the memory for it is less."""
+SEGMENT_BYTES = 100
+"""Memory that a token takes while a segment of codes is made or merged."""
+BESIDE_BYTES = 450_000_000
+"""Memory that all else takes while an index is built: libraries, rows of words, words themselves, batches."""
+FEWEST_LARGEST = 500_000
+"""Tokens that a segment may have in any memory."""
 MERGED = 8
 """As many segments of about one size become one."""
 BLOCK_TOKENS = 32_768
@@ -92,23 +100,28 @@ class Coder:
         disk: of the index.
         encode: makes vectors of tokens.
         dim: of a vector.
+        memory: bytes that the process may take.
     """
 
-    def __init__(self, db: Database, disk: Disk, encode: Encode, dim: int) -> None:
+    def __init__(self, db: Database, disk: Disk, encode: Encode, dim: int, memory: int) -> None:
         self._db = db
         self._disk = disk
         self._folder = disk.folder
         self._encode = encode
         self._dim = dim
+        self._largest = min(LARGEST, max((memory - BESIDE_BYTES) // SEGMENT_BYTES, FEWEST_LARGEST))
 
     def train(self, n_tokens: int) -> tuple[Codebook, NewCodebook]:
         """Train a codebook for an index of so many tokens, and write it."""
-        sample = list(self._blocks(*self._sampled(TRAINING_TOKENS)))
-        codebook = Codebook.train(
-            np.concatenate([vectors for vectors, _, _ in sample]),
-            np.concatenate([types for _, types, _ in sample]),
-            n_tokens,
-        )
+        passages = self._sampled(TRAINING_TOKENS)
+        vectors = np.empty((int(passages[:, 1].sum()), self._dim), np.float32)
+        types = np.empty(len(vectors), np.int32)
+        begin = 0
+        for some, types_of_some, _ in self._blocks(passages):
+            end = begin + len(some)
+            vectors[begin:end], types[begin:end] = some, types_of_some
+            begin = end
+        codebook = Codebook.train(vectors, types, n_tokens)
         stored = write_file(self._disk, [codebook.to_bytes()], ".codebook")
         return codebook, NewCodebook(stored, codebook.n_cells, n_tokens)
 
@@ -141,35 +154,44 @@ class Coder:
         return self._write(Codes.build(codebook, coded(), rare), codebook_no)
 
     def write(
-        self, codebook: Codebook, codebook_no: int | None, numbers: Sequence[int], rare: RareCells
+        self, codebook: Codebook, codebook_no: int | None, passages: Numbers, rare: RareCells
     ) -> Iterator[Placed]:
-        """Write passages as segments of codes; yield each with its passages and their places."""
-        lengths = read_lengths(self._db, numbers, self._folder)
-        for begin, end in blocks(_offsets(lengths), LARGEST):
-            some = list(numbers[begin:end])
-            record = self._write(Codes.build(codebook, self._blocks(some, lengths[begin:end]), rare), codebook_no)
-            yield record, some, _offsets(lengths[begin:end])[:-1].tolist()
+        """Write passages as segments of codes; yield each with its passages and their places.
+
+        Args:
+            codebook, codebook_no: whose codes they are.
+            passages: int64 ``(n, 2)``, number and tokens of each.
+            rare: cells that rare types were given so far.
+        """
+        for begin, end in blocks(_offsets(passages), self._largest):
+            some = passages[begin:end]
+            record = self._write(Codes.build(codebook, self._blocks(some), rare), codebook_no)
+            yield record, some[:, 0], _offsets(some)[:-1]
 
     def merged(
         self, codebook: Codebook, codebook_no: int | None, records: Sequence[SegmentRecord], live: Numbers
     ) -> Placed:
-        """Write the codes of several segments as one, without those of passages that are gone."""
+        """Write the codes of several segments as one, without those of passages that are gone.
+
+        Args:
+            codebook, codebook_no: whose codes they are.
+            records: of the segments.
+            live: int64 ``(n, 2)``, number and tokens of each passage that is kept.
+        """
         parts = [load_codes(self._folder, record, codebook) for record in records]
-        codes = Codes.merged(codebook, parts, bitmap(live))
-        numbers = live.tolist()
-        lengths = read_lengths(self._db, numbers, self._folder)
-        return self._write(codes, codebook_no), numbers, _offsets(lengths)[:-1].tolist()
+        codes = Codes.merged(codebook, parts, bitmap(live[:, 0]))
+        return self._write(codes, codebook_no), live[:, 0], _offsets(live)[:-1]
 
     def mergeable(self, records: Sequence[tuple[int, SegmentRecord]]) -> list[tuple[int, SegmentRecord]]:
         """Return segments that are to become one: ``MERGED`` of about one size, or none."""
         by_size: dict[int, list[tuple[int, SegmentRecord]]] = {}
         for number, record in records:
-            if record.codebook_no is not None and 2 * record.n_vectors <= LARGEST:
+            if record.codebook_no is not None and 2 * record.n_vectors <= self._largest:
                 by_size.setdefault(int(np.log(max(record.n_vectors, 1)) / np.log(MERGED)), []).append((number, record))
         for size in sorted(by_size):
             if len(by_size[size]) >= MERGED:
                 ends = np.cumsum([record.n_vectors for _, record in by_size[size]])
-                return by_size[size][: max(2, int(np.searchsorted(ends, LARGEST, side="right")))]
+                return by_size[size][: max(2, int(np.searchsorted(ends, self._largest, side="right")))]
         return []
 
     def gatherable(self, records: Sequence[tuple[int, SegmentRecord]]) -> list[tuple[int, SegmentRecord]]:
@@ -184,7 +206,7 @@ class Coder:
         chosen = small[:1]
         n = sum(record.n_vectors for _, record in chosen)
         for one in small[1:]:
-            if one[1].n_vectors > 2 * n or n + one[1].n_vectors > LARGEST:
+            if one[1].n_vectors > 2 * n or n + one[1].n_vectors > self._largest:
                 break
             chosen.append(one)
             n += one[1].n_vectors
@@ -194,22 +216,38 @@ class Coder:
         stored = write_file(self._disk, [codes.content.data], ".codes")
         return SegmentRecord(stored, codes.n, self._dim, codebook_no)
 
-    def _blocks(self, numbers: Sequence[int], lengths: Numbers) -> Iterator[tuple[Floats, Ids, Numbers]]:
-        for begin, end in blocks(_offsets(lengths), BLOCK_TOKENS):
-            some = list(numbers[begin:end])
-            tokens = read_tokens(self._db, some, self._dim, self._folder)
-            yield self._encode(tokens), tokens.ids, np.repeat(np.array(some, np.int64), lengths[begin:end])
+    def _blocks(self, passages: Numbers) -> Iterator[tuple[Floats, Ids, Numbers]]:
+        for begin, end in blocks(_offsets(passages), BLOCK_TOKENS):
+            numbers, lengths = passages[begin:end].T
+            tokens = read_tokens(self._db, numbers.tolist(), self._dim, self._folder)
+            if not np.array_equal(np.diff(tokens.offsets), lengths):
+                raise damaged_row(self._folder, "the table of what is embedded")
+            yield self._encode(tokens), tokens.ids, np.repeat(numbers, lengths)
 
-    def _sampled(self, n_tokens: int) -> tuple[list[int], Numbers]:
-        """Return embedded passages with about so many tokens, and how many each has: the same for the same texts."""
-        rows = self._db.execute("SELECT embedded_no, key, n_tokens FROM embedded").fetchall()
-        hashes = hashes_at([key for _, key, _ in rows], np.zeros(len(rows), np.int64))
-        order = np.argsort(hashes, kind="stable")
-        lengths = np.array([length for _, _, length in rows], np.int64)
-        n = int(np.searchsorted(np.cumsum(lengths[order]), n_tokens)) + 1
-        chosen = np.sort(order[:n])
-        return [rows[row][0] for row in chosen.tolist()], lengths[chosen]
+    def _sampled(self, n_tokens: int) -> Numbers:
+        """Return embedded passages with about so many tokens, the same for the same texts: numbers and tokens."""
+        (total,) = self._db.execute("SELECT coalesce(sum(n_tokens), 0) FROM embedded").fetchone()
+        # those with the smallest hashes; at first only what is below a limit, so that not all of them are in memory
+        for share in (2 * n_tokens / max(total, 1), 1):
+            passages, hashes = self._below(int(min(share, 1) * LIMIT))
+            order = np.argsort(hashes, kind="stable")
+            n = int(np.searchsorted(np.cumsum(passages[order, 1]), n_tokens)) + 1
+            if n <= len(passages) or share >= 1:
+                break
+        chosen: Numbers = passages[np.sort(order[:n])]
+        return chosen
+
+    def _below(self, limit: int) -> tuple[Numbers, Numbers]:
+        """Return the embedded passages whose hash is below a limit, number and tokens of each, and the hashes."""
+        kept, kept_hashes = [np.zeros((0, 2), np.int64)], [np.zeros(0, np.int64)]
+        cursor = self._db.execute("SELECT embedded_no, n_tokens, key FROM embedded ORDER BY embedded_no")
+        while rows := cursor.fetchmany(10_000):
+            hashes = hashes_at([key for _, _, key in rows], np.zeros(len(rows), np.int64))
+            is_below = hashes < limit
+            kept.append(np.array([row[:2] for row in rows], np.int64)[is_below])
+            kept_hashes.append(hashes[is_below])
+        return np.concatenate(kept), np.concatenate(kept_hashes)
 
 
-def _offsets(lengths: Numbers) -> Offsets:
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+def _offsets(passages: Numbers) -> Offsets:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(passages[:, 1])])

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlite_utils import Database
 
-from vecsearch.errors import IndexClosedError, IndexDamagedError, IndexReadOnlyError
+from vecsearch.budget import LEAST_MEMORY, MEMORY
+from vecsearch.errors import IndexClosedError, IndexDamagedError, IndexReadOnlyError, UsageError
 from vecsearch.stores import manifest, metadata, reading, verification, writing
 from vecsearch.stores.analysis import Analyzer
 from vecsearch.stores.coded import Coded
@@ -61,13 +62,23 @@ class EmbeddedStore:
         dim: length of a vector.
         read_only: refuse to write.
         durability: of what is written.
+        memory: bytes that the process may take while it writes, ``LEAST_MEMORY`` or more.
     """
 
     capabilities = Capabilities(durable=True, exact=True, concurrent_readers=True)
 
     def __init__(
-        self, folder: Path, encode: Encode, dim: int, *, read_only: bool = False, durability: Durability = "full"
+        self,
+        folder: Path,
+        encode: Encode,
+        dim: int,
+        *,
+        read_only: bool = False,
+        durability: Durability = "full",
+        memory: int = MEMORY,
     ) -> None:
+        if isinstance(memory, bool) or not isinstance(memory, int) or memory < LEAST_MEMORY:
+            raise UsageError(f"memory is {memory!r}; it must be a whole number of {LEAST_MEMORY:,} bytes or more")
         self.folder = folder
         self.read_only = read_only
         self._encode = encode
@@ -86,6 +97,7 @@ class EmbeddedStore:
         self._writer: writing.Writer | None = None
         self._lock: Any = None
         self._may_have_strays = True
+        self._memory = memory
 
     @cached_property
     def _analyzer(self) -> Analyzer:
@@ -362,7 +374,7 @@ class EmbeddedStore:
             self._upkeep(writer).rewrite()
 
     def _upkeep(self, writer: writing.Writer) -> Upkeep:
-        return Upkeep(writer, self._disk, self._encode, self._dim, self._codebook)
+        return Upkeep(writer, self._disk, self._encode, self._dim, self._codebook, self._memory)
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[writing.Writer]:
@@ -391,7 +403,7 @@ class EmbeddedStore:
             db = connect(self.folder / DATABASE_NAME, durability=self._disk.durability)
             undo.callback(db.conn.close)
             self._disk.settle(manifest.file_names(db))
-            writer = writing.Writer(db, self.folder, self._dim)
+            writer = writing.Writer(db, self.folder, self._dim, self._memory)
             writer.migrate()
             undo.pop_all()
         return lock, writer

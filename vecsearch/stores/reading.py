@@ -41,7 +41,6 @@ __all__ = [
     "counter",
     "generation_of",
     "passage_checksum",
-    "read_lengths",
     "read_passages",
     "read_tokens",
     "read_words",
@@ -116,25 +115,6 @@ def read_tokens(db: Database, numbers: Sequence[int], dim: int, folder: Path) ->
         joined = b"".join(found[number][1] or b"" for number in numbers)
         return TokenBatch(offsets, ids, np.frombuffer(joined, "<f4").reshape(-1, dim).astype(np.float32, copy=False))
     return TokenBatch(offsets, ids)
-
-
-def read_lengths(db: Database, numbers: Sequence[int], folder: Path) -> Numbers:
-    """Return how many tokens embedded passages have, in the order asked.
-
-    Raises:
-        IndexDamagedError: there is none of such a number.
-    """
-    found = {
-        number: n_tokens
-        for chunk in chunks(numbers)
-        for number, n_tokens in db.execute(
-            f"SELECT embedded_no, n_tokens FROM embedded WHERE embedded_no IN ({marks(chunk)})",  # noqa: S608
-            chunk,
-        )
-    }
-    if len(found) != len(set(numbers)):
-        raise damaged_row(folder, "the table of what is embedded")
-    return np.array([found[number] for number in numbers], np.int64)
 
 
 def read_passages(db: Database, folder: Path) -> PassageTable:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from vecsearch.stores.codebook import Codebook
     from vecsearch.stores.coding import Placed
     from vecsearch.stores.disk import Disk
-    from vecsearch.stores.protocol import Batch, Encode
+    from vecsearch.stores.protocol import Batch, Encode, Numbers
     from vecsearch.stores.writing import Writer
 
     Choose = Callable[[Sequence[tuple[int, SegmentRecord]]], list[tuple[int, SegmentRecord]]]
@@ -78,15 +78,18 @@ class Upkeep:
         encode: makes vectors of tokens.
         dim: of a vector.
         codebook: where the codebook is kept.
+        memory: bytes that the process may take.
     """
 
-    def __init__(self, writer: Writer, disk: Disk, encode: Encode, dim: int, codebook: LoadedCodebook) -> None:
+    def __init__(
+        self, writer: Writer, disk: Disk, encode: Encode, dim: int, codebook: LoadedCodebook, memory: int
+    ) -> None:
         self._writer = writer
         self._disk = disk
         self._encode = encode
         self._dim = dim
         self._codebook = codebook
-        self._coder = Coder(writer.db, disk, encode, dim)
+        self._coder = Coder(writer.db, disk, encode, dim, memory)
 
     def write(self, batch: Batch) -> int:
         """Write and commit a batch; return how many documents it removed."""
@@ -135,15 +138,15 @@ class Upkeep:
         writer = self._writer
         old = manifest.file_names(writer.db)
         dropped = [number for number, _ in segment_records(writer.db)]
-        numbers = [row[0] for row in writer.db.execute("SELECT embedded_no FROM embedded ORDER BY embedded_no")]
+        passages = writer.embedded()
         n_tokens = writer.n_embedded_tokens()
         if n_tokens >= FEWEST_TOKENS:
             codebook, new = self._coder.train(n_tokens)
             self._codebook.keep(new.stored.file, codebook)
-            written = list(self._coder.write(codebook, None, numbers, self._codebook.rare))
+            written = list(self._coder.write(codebook, None, passages, self._codebook.rare))
             writer.repoint(written, dropped, codebook=new)
         else:
-            writer.repoint(list(self._segments_of(numbers)), dropped)
+            writer.repoint(list(self._segments_of(passages)), dropped)
         for file in old - manifest.file_names(writer.db):
             self._disk.remove(file)
 
@@ -160,7 +163,7 @@ class Upkeep:
         writer = self._writer
         while merged := choose(segment_records(writer.db)):
             dropped = [number for number, _ in merged]
-            live = writer.numbers_in(dropped)
+            live = writer.embedded_in(dropped)
             records = [record for _, record in merged]
             written = self._coder.merged(self._codebook.of(codebook), codebook.number, records, live)
             writer.repoint([written], dropped)
@@ -168,7 +171,7 @@ class Upkeep:
                 self._disk.remove(record.file)
 
     def _consolidate(self) -> None:
-        fresh = self._writer.fresh_numbers()
+        fresh = self._writer.fresh()
         codebook = manifest.codebook_record(self._writer.db)
         if codebook is None:
             self._writer.repoint(list(self._segments_of(fresh)))
@@ -177,15 +180,15 @@ class Upkeep:
             self._writer.repoint(list(self._coder.write(loaded, codebook.number, fresh, self._codebook.rare)))
         self._tidy()
 
-    def _segments_of(self, numbers: list[int]) -> Iterator[Placed]:
+    def _segments_of(self, passages: Numbers) -> Iterator[Placed]:
         """Write segments of at most about ``SEGMENT_TOKENS`` tokens; yield each with its passages and their rows."""
-        ends = np.cumsum(reading.read_lengths(self._writer.db, numbers, self._disk.folder))
+        ends = np.cumsum(passages[:, 1])
         begin = 0
-        while begin < len(numbers):
+        while begin < len(passages):
             before = 0 if begin == 0 else ends[begin - 1]
             end = int(np.searchsorted(ends, before + SEGMENT_TOKENS)) + 1
-            some = numbers[begin:end]
+            some = passages[begin:end, 0]
             begin = end
-            tokens = reading.read_tokens(self._writer.db, some, self._dim, self._disk.folder)
+            tokens = reading.read_tokens(self._writer.db, some.tolist(), self._dim, self._disk.folder)
             record = write_segment(self._disk, self._encode(tokens))
-            yield record, some, tokens.offsets[:-1].tolist()
+            yield record, some, tokens.offsets[:-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,22 +13,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sqlite_utils import Database
 
+from vecsearch.budget import MEMORY
 from vecsearch.stores.keywords import KeywordWriter, keyword_text
 from vecsearch.stores.manifest import NewCodebook, insert_codebook, insert_segment, write_depth
 from vecsearch.stores.metadata import MetadataWriter
 from vecsearch.stores.protocol import Batch, Depth, PreparedDocument, TokenBatch
 from vecsearch.stores.reading import counter, passage_checksum, read_tokens, read_words
 from vecsearch.stores.sampling import SampleWriter
-from vecsearch.stores.schema import FORMAT_VERSION, checksum, chunks, marks, migrations
+from vecsearch.stores.schema import FORMAT_VERSION, checksum, chunks, integers, marks, migrations
 from vecsearch.stores.segments import SegmentRecord
 from vecsearch.types import FileRecord
 
 if TYPE_CHECKING:
+    from vecsearch.stores.coding import Placed
     from vecsearch.stores.protocol import Numbers
     from vecsearch.types import Ids, Offsets
 
 __all__ = ["Writer"]
 
+CACHE_SHARE = 16
+"""The pages of the database in memory take so great a part of what the process may take."""
 _UNFINISHED = -1
 """Size of a file whose last document is not committed yet: no real size, so the next run reads the file again."""
 
@@ -39,10 +44,13 @@ class Writer:
         db: a connection of its own.
         folder: of the index, for messages.
         dim: length of a vector.
+        memory: bytes that the process may take.
     """
 
-    def __init__(self, db: Database, folder: Path, dim: int) -> None:
+    def __init__(self, db: Database, folder: Path, dim: int, memory: int = MEMORY) -> None:
         self.db = db
+        # keys and words come in no order: where their tables fit into the cache, no page is read twice
+        db.execute(f"PRAGMA cache_size = -{memory // CACHE_SHARE // 1024}")
         self._folder = folder
         self._dim = dim
         self._ids: dict[str, int] | None = None
@@ -84,21 +92,24 @@ class Writer:
         """Return how many tokens are embedded, those that several passages share once."""
         return int(self.db.execute("SELECT coalesce(sum(n_tokens), 0) FROM embedded").fetchone()[0])
 
-    def fresh_numbers(self) -> list[int]:
-        """Return the embedded passages that are in no segment."""
-        return [
-            row[0]
-            for row in self.db.execute("SELECT embedded_no FROM embedded WHERE segment_no IS NULL ORDER BY embedded_no")
-        ]
+    def embedded(self) -> Numbers:
+        """Return all embedded passages, number and tokens of each, by number: int64 ``(n, 2)``."""
+        return self._embedded("TRUE", ())
 
-    def numbers_in(self, segments: Sequence[int]) -> Numbers:
-        """Return the embedded passages that are in some segments, ascending."""
+    def fresh(self) -> Numbers:
+        """Return those that are in no segment."""
+        return self._embedded("segment_no IS NULL", ())
+
+    def embedded_in(self, segments: Sequence[int]) -> Numbers:
+        """Return those that are in some segments."""
+        return self._embedded(f"segment_no IN ({marks(segments)})", segments)
+
+    def _embedded(self, condition: str, values: Sequence[int]) -> Numbers:
         rows = self.db.execute(
-            f"SELECT embedded_no FROM embedded WHERE segment_no IN ({marks(segments)}) "  # noqa: S608 - only marks
-            f"ORDER BY embedded_no",
-            segments,
-        ).fetchall()
-        return np.array(rows, np.int64).reshape(-1)
+            f"SELECT embedded_no, n_tokens FROM embedded WHERE {condition} ORDER BY embedded_no",  # noqa: S608
+            values,
+        )
+        return integers(rows, 2, self._folder, "the table of what is embedded")
 
     def commit(self, batch: Batch, segments: Callable[[], Sequence[tuple[SegmentRecord, int]]] | None = None) -> int:
         """Write a batch. See ``Store.write``.
@@ -140,7 +151,7 @@ class Writer:
             self._drop_unheld([number for key, number in new.items() if not held[key]])
             self._sample.balance()
             if segments is not None:
-                self._place(batch, segments(), list(new.values()))
+                self._place(batch, segments(), np.fromiter(new.values(), np.int64, len(new)))
         self._staged.clear()
         return n_deleted
 
@@ -151,7 +162,7 @@ class Writer:
 
     def repoint(
         self,
-        written: Sequence[tuple[SegmentRecord, list[int], list[int]]],
+        written: Sequence[Placed],
         dropped: Sequence[int] = (),
         *,
         codebook: NewCodebook | None = None,
@@ -237,19 +248,19 @@ class Writer:
             changes.items(),
         )
 
-    def _place(self, batch: Batch, segments: Sequence[tuple[SegmentRecord, int]], numbers: Sequence[int]) -> None:
+    def _place(self, batch: Batch, segments: Sequence[tuple[SegmentRecord, int]], numbers: Numbers) -> None:
         begin = 0
         for record, n_passages in segments:
             end = begin + n_passages
             starts = batch.tokens.offsets[begin:end] - batch.tokens.offsets[begin]
-            self._point(record, numbers[begin:end], starts.tolist())
+            self._point(record, numbers[begin:end], starts)
             begin = end
 
-    def _point(self, record: SegmentRecord, numbers: Sequence[int], starts: Sequence[int]) -> None:
+    def _point(self, record: SegmentRecord, numbers: Numbers, starts: Numbers) -> None:
         segment_no = insert_segment(self.db, record)
         self.db.conn.executemany(
             "UPDATE embedded SET segment_no = ?, row_start = ? WHERE embedded_no = ?",
-            [(segment_no, start, number) for number, start in zip(numbers, starts, strict=True)],
+            zip(itertools.repeat(segment_no), starts.tolist(), numbers.tolist()),
         )
 
     def _insert_embedded(self, batch: Batch, held: Mapping[bytes, int]) -> dict[bytes, int]:
