@@ -63,7 +63,7 @@ def verify_command(settings: Settings, name: str | None, deep: bool, is_json: bo
 
     Without --deep: SQLite's quick check, sizes and CRCs of the files, and whether the tables agree. Names every damaged
     file and document, and the command that mends them. The exit code is 1 where anything is damaged. Works on indexes
-    that cannot be opened, and changes nothing.
+    that cannot be opened, and changes nothing; `vecsearch info` tells when it was and what it found.
     """
     from vecsearch.maintenance.verifying import verify
 

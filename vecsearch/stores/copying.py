@@ -14,14 +14,16 @@ from sqlite_utils import Database
 
 from vecsearch.errors import IndexDamagedError, IndexLockedError, StorageError
 from vecsearch.stores import manifest
+from vecsearch.stores.embedded import EmbeddedStore
 from vecsearch.stores.locking import lock_folder
 from vecsearch.stores.reading import generation_of
 from vecsearch.stores.salvage import reader
 from vecsearch.stores.schema import DATABASE_NAME, FORMAT_VERSION, connect, translated
-from vecsearch.stores.writing import Writer
 
 if TYPE_CHECKING:
     from vecsearch.stores.files import StoredFile
+    from vecsearch.stores.protocol import TokenBatch
+    from vecsearch.types import Floats
 
 __all__ = ["Held", "database_facts", "held", "migrate", "quiet", "raise_generation"]
 
@@ -170,14 +172,15 @@ def migrate(folder: Path, *, dry_run: bool) -> tuple[int, int]:
             before = int(json.loads(Database(connection).execute(_VERSION).fetchone()[0]))
         if dry_run or before == FORMAT_VERSION:
             return before, FORMAT_VERSION
-        lock = lock_folder(folder)
-        try:
-            with contextlib.closing(connect(folder / DATABASE_NAME).conn) as connection:
-                Writer(Database(connection), folder, 1).migrate()
-                after = int(json.loads(Database(connection).execute(_VERSION).fetchone()[0]))
-        finally:
-            lock.release()
+    # the first use of a writer brings the format up to date
+    store = EmbeddedStore(folder, _no_vectors, 1)
+    with contextlib.closing(store), store.exclusive():
+        after = int(json.loads(store.manifest()["format_version"]))
     return before, after
+
+
+def _no_vectors(_: TokenBatch) -> Floats:
+    raise AssertionError("a migration makes no vectors")
 
 
 def raise_generation(folder: Path, generation: int) -> None:
