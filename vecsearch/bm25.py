@@ -87,11 +87,11 @@ class KeywordSignal:
                 break
             passages, counts = snapshot.postings(self.terms[number])
             n_read += len(passages)
-            rows = np.searchsorted(table.passages, passages)
-            rows[rows == len(table)] = 0
-            is_live = table.passages[rows] == passages if len(table) else np.zeros(len(rows), bool)
-            self._read[number] = (rows[is_live], counts[is_live])
-            found[rows[is_live & is_allowed[rows]]] = True
+            rows = table.places_of(passages)
+            is_live = rows >= 0
+            rows, counts = rows[is_live], counts[is_live]
+            self._read[number] = (rows, counts)
+            found[rows[is_allowed[rows]]] = True
         self.rows = np.flatnonzero(found)
 
     def contributions(self, rows: Numbers) -> Doubles:
@@ -126,16 +126,12 @@ class KeywordSignal:
         """Return rows, ascending, that hold the best ones of the n best units by the keywords read."""
         if len(self.rows) <= n:
             return self.rows
-        partial = np.zeros(len(self.rows), np.float64)
-        norm = K1 * (1 - B + B * self._table.n_terms[self.rows] / self._mean_length)
+        of_rows = np.zeros(len(self._table), np.float64)
         for number in sorted(self._read):
             held, often = self._read[number]
-            at = np.searchsorted(self.rows, held)
-            at[at == len(self.rows)] = 0
-            is_found = self.rows[at] == held
-            counts = np.zeros(len(self.rows), np.float64)
-            counts[at[is_found]] = often[is_found]
-            partial += self.idf[number] * counts * (K1 + 1) / (counts + norm)
+            norm = K1 * (1 - B + B * self._table.n_terms[held] / self._mean_length)
+            of_rows[held] += self.idf[number] * often * (K1 + 1) / (often + norm)
+        partial = of_rows[self.rows]
         # what is unread can still add this much to any of them
         rest = float(sum(self.idf[number] for number in range(len(self.terms)) if number not in self._read)) * (K1 + 1)
         _, best = units.best_rows(self.rows, partial)

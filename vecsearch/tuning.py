@@ -28,9 +28,12 @@ __all__ = ["best_of", "checked_target", "ranks_of", "tuned"]
 
 K = 10
 """As many of the best by exact search are looked for."""
-DEPTHS = ((1_000, 32), (2_000, 32), (4_000, 64), (8_000, 64), (8_000, 128), (16_000, 128), (32_000, 256))
+DEPTHS = (
+    *((1_000, 32), (2_000, 32), (2_000, 64), (4_000, 64), (6_000, 64), (8_000, 64), (8_000, 128), (16_000, 128)),
+    *((24_000, 128), (32_000, 256), (64_000, 256)),
+)
 """Nearest tokens, and cells that they are looked for in, of which the cheapest is chosen …"""
-RESCORED = (30, 50, 75, 100, 150, 200, 300, 400, 600, 800)
+RESCORED = (20, 30, 40, 50, 60, 75, 100, 150, 200, 300, 400, 600, 800)
 """… and as many candidates are scored exactly."""
 FEWEST, MOST = 32, 64
 """Queries of a measurement: as many as exact search answers in some ten seconds, within these bounds."""
@@ -81,6 +84,9 @@ def tuned(
     wanted = [best_of(scan) for scan in snapshot.scan_many(asked, scorer, exact=True)]
     measured: list[_Measured] = []
     for n_nearest, n_probe in DEPTHS:
+        cheapest = min((one.cost for one in measured if one.is_sure(target)), default=np.inf)
+        if _Measured(n_nearest, n_probe, RESCORED[0], 1.0, 0.0).cost >= cheapest:
+            break  # to look deeper costs more than it can save
         depth = Depth(n_nearest=n_nearest, n_probe=n_probe)
         scans = snapshot.scan_many(asked, scorer, depth=depth)
         ranks = [ranks_of(best, scan) for best, scan in zip(wanted, scans, strict=True)]
@@ -88,8 +94,6 @@ def tuned(
             recalls = np.array([(of_query < n_rescored).mean() for of_query in ranks])
             error = float(recalls.std() / np.sqrt(len(recalls)))
             measured.append(_Measured(n_nearest, n_probe, n_rescored, float(recalls.mean()), error))
-        if any(one.is_sure(target) and one.n_rescored <= RESCORED[3] for one in measured):
-            break  # to look deeper costs more than it can save
     enough = [one for one in measured if one.is_sure(target)]
     chosen = min(enough, key=lambda one: one.cost) if enough else max(measured, key=lambda one: one.recall)
     return Depth(
@@ -114,8 +118,8 @@ class _Measured(NamedTuple):
 
     @property
     def cost(self) -> float:
-        # roughly: a thousand tokens looked at take as long as ten passages scored
-        return self.n_nearest / 100 + self.n_rescored
+        # measured: a thousand tokens more to look at take as long as six passages to score, and so do 25 cells more
+        return self.n_nearest / 160 + self.n_probe / 4 + self.n_rescored
 
     def is_sure(self, target: float) -> bool:
         return self.recall - self.error >= target

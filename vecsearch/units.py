@@ -27,6 +27,7 @@ class Units:
     """
 
     def __init__(self, table: PassageTable, by: Grouping) -> None:
+        self._are_rows = by == "passage"
         if by == "passage":
             self.of_row: Numbers = np.arange(len(table))
             self.n_units = len(table)
@@ -36,11 +37,17 @@ class Units:
     def best(self, rows: Numbers, values: Doubles, missing: float) -> Doubles:
         """Return the largest value among each unit's rows: float64 ``(n_units,)``, ``missing`` where it has none."""
         found = np.full(self.n_units, missing)
-        np.maximum.at(found, self.of_row[rows], values)
+        if self._are_rows:
+            found[rows] = np.maximum(values, missing)
+        else:
+            np.maximum.at(found, self.of_row[rows], values)
         return found
 
     def best_rows(self, rows: Numbers, values: Doubles) -> tuple[Numbers, Numbers]:
         """Return the units that have rows here, ascending, with the row of each one's largest value, ties the first."""
+        if self._are_rows:
+            rows = np.sort(rows)
+            return rows, rows
         order = np.lexsort((rows, -values, self.of_row[rows]))
         units = self.of_row[rows[order]]
         is_first = np.ones(len(units), bool)

@@ -160,11 +160,15 @@ def term_numbers(db: Database, terms: Sequence[str]) -> tuple[Numbers, Numbers]:
 def postings(db: Database, term: str) -> tuple[Numbers, Numbers]:
     """Return the passages that hold a keyword, ascending, and how often each of them does."""
     _open_instances(db)
-    rows = db.execute(
-        "SELECT doc, count(*) FROM temp.keyword_instances WHERE term = ? GROUP BY doc ORDER BY doc", [term]
-    ).fetchall()
-    table = np.array(rows, np.int64).reshape(-1, 2)
-    return table[:, 0], table[:, 1]
+    # one text of all numbers takes a quarter of the time of a row for each
+    (text,) = db.execute("SELECT group_concat(doc) FROM temp.keyword_instances WHERE term = ?", [term]).fetchone()
+    occurrences = np.fromstring(text or "", np.int64, sep=",")
+    steps = np.diff(occurrences, prepend=-1)
+    if (steps < 0).any():
+        occurrences.sort()
+        steps = np.diff(occurrences, prepend=-1)
+    begins = np.flatnonzero(steps)
+    return occurrences[begins], np.diff(begins, append=len(occurrences))
 
 
 def _open_instances(db: Database) -> None:

@@ -183,12 +183,6 @@ class PassageTable:
         documents, of_row = np.unique(self.documents, return_inverse=True)
         return len(documents), of_row.astype(np.int64)
 
-    @cached_property
-    def sequences(self) -> tuple[Numbers, Numbers]:
-        """Numbers of the token sequences, ascending, each once, and the place in them of that of each passage."""
-        numbers, places = np.unique(self.embedded, return_inverse=True)
-        return numbers, places.astype(np.int64)
-
     def rows_of(self, embedded: Numbers) -> tuple[Numbers, Numbers]:
         """Return the rows of passages that have one of some token sequences, ascending.
 
@@ -198,15 +192,22 @@ class PassageTable:
         Returns:
             Rows, int64, and which of ``embedded`` each has.
         """
-        numbers, places = self.sequences
-        at = np.searchsorted(numbers, embedded)
-        at[at == len(numbers)] = 0
-        is_here = numbers[at] == embedded if len(numbers) else np.zeros(len(embedded), bool)
-        which = np.full(len(numbers), -1)
-        which[at[is_here]] = np.flatnonzero(is_here)
-        of_row = which[places]
+        which = np.full(int(max(self.embedded.max(initial=0), embedded.max(initial=0))) + 1, -1)
+        which[embedded] = np.arange(len(embedded))
+        of_row = which[self.embedded]
         rows = np.flatnonzero(of_row >= 0)
         return rows, of_row[rows]
+
+    def places_of(self, passages: Numbers) -> Numbers:
+        """Return the row of each passage by its number, −1 where it has none."""
+        found: Numbers = self._row_of[np.minimum(passages, len(self._row_of) - 1)]
+        return found
+
+    @cached_property
+    def _row_of(self) -> Numbers:
+        rows = np.full(int(self.passages.max(initial=-1)) + 2, -1)
+        rows[self.passages] = np.arange(len(self.passages))
+        return rows
 
 
 @dataclass(frozen=True)
