@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-__all__ = ["LEAST_MEMORY", "MEMORY"]
+from vecsearch.errors import UsageError
+
+__all__ = ["LEAST_MEMORY", "MEMORY", "checked_memory"]
 
 MEMORY = 1_000_000_000
 """Bytes, by default …"""
 LEAST_MEMORY = 600_000_000
 """… and at least: libraries, words and what a codebook is trained on need so many."""
+
+
+def checked_memory(memory: int) -> int:
+    """Return a number of bytes if it is enough to write with.
+
+    Raises:
+        UsageError: it is not, or is no whole number.
+    """
+    if isinstance(memory, bool) or not isinstance(memory, int) or memory < LEAST_MEMORY:
+        raise UsageError(f"memory is {memory!r}; it must be a whole number of {LEAST_MEMORY:,} bytes or more")
+    return memory

@@ -17,7 +17,7 @@ import numpy as np
 
 from vecsearch import __version__
 from vecsearch.adding import Run
-from vecsearch.budget import MEMORY
+from vecsearch.budget import MEMORY, checked_memory
 from vecsearch.errors import (
     IdentityError,
     QueryError,
@@ -103,6 +103,7 @@ class Index:
 
         pipeline = pipeline or Pipeline.from_names()
         folder = Path(path)
+        checked_memory(memory)  # before the folder is made
         creation.create(folder, pipeline.identity, pipeline.configuration, durability=durability)
         return cls._over_folder(folder, pipeline, read_only=False, durability=durability, memory=memory)
 

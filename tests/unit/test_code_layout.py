@@ -24,12 +24,12 @@ def test_codes_are_laid_out_as_faiss_packs_them(
     cell = int(np.bincount(cells).argmax())
     members = np.flatnonzero(cells == cell)
     flat = codebook.encode(vectors[members], cells[members])
-    layout = codes._layout
+    layout = codes.layout
     first = layout.blocks[cell]
     stored = np.ascontiguousarray(layout.codes(codes._content)[first : layout.blocks[cell + 1]])
     for place, code in enumerate(flat):
         assert packer.unpack_1(stored[place // 32].reshape(1, -1), place % 32).tolist() == code.tolist()
-    assert codes._numbers(cell, cell + 1).tolist() == numbers[members].tolist()
+    assert codes.numbers(cell, cell + 1).tolist() == numbers[members].tolist()
 
 
 def test_codes_come_back_from_their_bytes(codes: Codes, codebook: Codebook, tmp_path: Path) -> None:

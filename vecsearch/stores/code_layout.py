@@ -88,9 +88,9 @@ class Layout:
             raise ValueError("the lists of these codes are not as long as they say")
         return layout
 
-    def allocate(self, fingerprint: bytes) -> Bytes:
-        """Return room for all of it, with header and sizes filled in and nothing else."""
-        content = np.zeros(self.n_bytes, np.uint8)
+    def header(self, fingerprint: bytes) -> Bytes:
+        """Return the header and the sizes, up to where the blocks begin."""
+        content = np.zeros(self.begin_codes, np.uint8)
         header = _HEADER.pack(
             _MARK,
             fingerprint,
@@ -103,7 +103,6 @@ class Layout:
         sizes = self.sizes.astype("<u4").view(np.uint8)
         content[: len(header)] = np.frombuffer(header, np.uint8)
         content[len(header) : len(header) + len(sizes)] = sizes
-        self.numbers(content)[:] = -1
         return content
 
     def codes(self, content: Bytes) -> Bytes:
@@ -136,13 +135,18 @@ class Layout:
         """Return where the codes of a range of cells are, counted in codes from the first block of the range."""
         return self._spread((self.blocks - self.blocks[begin]) * BLOCK, begin, end)
 
-    def fill(self, content: Bytes, begin: int, end: int, codes: Bytes, numbers: Numbers) -> None:
-        """Write the tokens of a range of cells, in order."""
-        first, last = self.blocks[begin], self.blocks[end]
-        flat = np.zeros(((last - first) * BLOCK, self.code_size), np.uint8)
+    def blocks_of(self, begin: int, end: int, codes: Bytes) -> Bytes:
+        """Return the blocks of a range of cells, given the codes of its tokens in order: uint8, flat."""
+        flat = np.zeros((int(self.blocks[end] - self.blocks[begin]) * BLOCK, self.code_size), np.uint8)
         flat[self.rows(begin, end)] = codes
-        self.codes(content)[first:last] = packed(flat)
-        self.numbers(content)[self.slots(begin, end)] = numbers
+        return packed(flat).reshape(-1)
+
+    def slots_of(self, begin: int, end: int, numbers: Numbers) -> Bytes:
+        """Return the slots of a range of cells, given the numbers of its tokens in order: uint8, flat."""
+        first = self.first_slots[begin]
+        slots = np.full(int(self.first_slots[end] - first), -1, np.int64)
+        slots[self.slots(begin, end) - first] = numbers
+        return slots.view(np.uint8)
 
     def _spread(self, starts: Numbers, begin: int, end: int) -> Numbers:
         shifts = starts[begin:end] - (self.tokens[begin:end] - self.tokens[begin])

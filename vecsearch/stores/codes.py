@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import struct
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     Bytes = npt.NDArray[np.uint8]
     Numbers = npt.NDArray[np.int64]
 
-__all__ = ["Codes", "bitmap"]
+__all__ = ["Codes", "Written", "bitmap", "coded", "merged"]
 
 LIFT = 0.05
 """How far below the lowest cell of a probe similarities are counted from."""
@@ -47,6 +48,7 @@ class Codes:
 
     Attributes:
         n: tokens.
+        layout: of its bytes.
     """
 
     def __init__(self, codebook: Codebook, content: Bytes, layout: Layout) -> None:
@@ -54,82 +56,29 @@ class Codes:
         self.n = layout.n
         self._codebook = codebook
         self._content = content
-        self._layout = layout
+        self.layout = layout
         self._index, lists = _over(codebook, content, layout)
         # subtle: FAISS unmaps the address when the lists die, but it was not FAISS that mapped it
         weakref.finalize(self, _forget, self._index, lists).atexit = False
 
     @classmethod
-    def build(
-        cls, codebook: Codebook, blocks: Iterable[tuple[Floats, Ids, Numbers]], rare: RareCells | None = None
-    ) -> Codes:
-        """Code vectors.
-
-        Args:
-            codebook: trained.
-            blocks: vectors float32 ``(n, dim)``, types int32 ``(n,)`` and numbers int64 ``(n,)`` ≥ 0, the passages that
-                the tokens belong to. Each is read while the one before is coded, by another thread, which is never the
-                caller's. Two blocks are in memory at a time, and twice ``code_size + 12`` bytes a token.
-            rare: cells that rare types were given; those found now are added.
-
-        Raises:
-            ValueError: a number is negative, or a block is not of such shapes.
-        """
-        all_codes, all_cells, all_numbers = [], [], []
-        rare = RareCells() if rare is None else rare
-        for vectors, types, numbers in ahead(blocks):
-            if vectors.shape != (len(numbers), codebook.dim) or types.shape != numbers.shape:
-                raise ValueError(
-                    f"a block has vectors {vectors.shape}, types {types.shape} and numbers {numbers.shape}; "
-                    f"they must be (n, {codebook.dim}), (n,) and (n,)"
-                )
-            if len(numbers) and numbers.min() < 0:
-                raise ValueError(f"a passage has the number {numbers.min()}; numbers must be 0 or more")
-            with one_thread():
-                cells = codebook.cells(vectors, types, rare)
-                all_codes.append(codebook.encode(vectors, cells))
-            all_cells.append(cells)
-            all_numbers.append(numbers.astype(np.int64))
-        cells = np.concatenate([np.zeros(0, np.int32), *all_cells])
-        codes = np.concatenate([np.zeros((0, codebook.code_size), np.uint8), *all_codes])
-        numbers = np.concatenate([np.zeros(0, np.int64), *all_numbers])
-        del all_cells, all_codes, all_numbers
-        layout = Layout.of(np.bincount(cells, minlength=codebook.n_cells), codebook.code_size)
-        content = layout.allocate(codebook.fingerprint)
-        order = np.argsort(cells, kind="stable")
-        for begin, end in layout.chunks():
-            some = order[layout.tokens[begin] : layout.tokens[end]]
-            layout.fill(content, begin, end, codes[some], numbers[some])
-        return cls(codebook, content, layout)
+    def build(cls, codebook: Codebook, blocks: Iterable[tuple[Floats, Ids, Numbers]]) -> Codes:
+        """Code vectors; see ``coded``."""
+        return cls._of(codebook, coded(codebook, blocks))
 
     @classmethod
     def merged(cls, codebook: Codebook, parts: Sequence[Codes], allowed: Bytes | None = None) -> Codes:
-        """Return the codes of several segments of one codebook as one, neither decoded nor coded again.
+        """Return the codes of several segments of one codebook as one; see ``merged``."""
+        return cls._of(codebook, merged(codebook, parts, allowed))
 
-        Args:
-            codebook: of all of them.
-            parts: segments.
-            allowed: as for ``search``; codes of other passages are left out.
-        """
-        sizes = np.zeros(codebook.n_cells, np.int64)
-        for part in parts:
-            for begin, end in part._layout.chunks():
-                kept = _is_allowed(part._numbers(begin, end), allowed)
-                sizes[begin:end] += np.bincount(part._layout.cells(begin, end)[kept] - begin, minlength=end - begin)
-        layout = Layout.of(sizes, codebook.code_size)
-        content = layout.allocate(codebook.fingerprint)
-        for begin, end in layout.chunks():
-            cells, numbers, codes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], []
-            codes.append(np.zeros((0, codebook.code_size), np.uint8))
-            for part in parts:
-                some = part._numbers(begin, end)
-                kept = _is_allowed(some, allowed)
-                cells.append(part._layout.cells(begin, end)[kept])
-                numbers.append(some[kept])
-                codes.append(part._flat(begin, end)[kept])
-            order = np.argsort(np.concatenate(cells), kind="stable")
-            layout.fill(content, begin, end, np.concatenate(codes)[order], np.concatenate(numbers)[order])
-        return cls(codebook, content, layout)
+    @classmethod
+    def _of(cls, codebook: Codebook, written: Written) -> Codes:
+        content = np.empty(written.n_bytes, np.uint8)
+        begin = 0
+        for piece in written.pieces:
+            content[begin : begin + piece.size] = piece.reshape(-1).view(np.uint8)
+            begin += piece.size
+        return cls.from_buffer(codebook, content)
 
     def search(self, query: Floats, probe: Probe, k: int, allowed: Bytes | None = None) -> tuple[Floats, Numbers]:
         """Return the best tokens of each query token in the cells of a probe, best first.
@@ -209,13 +158,122 @@ class Codes:
         content = np.frombuffer(buffer, np.uint8)
         return cls(codebook, content, Layout.read(content, codebook))
 
-    def _numbers(self, begin: int, end: int) -> Numbers:
-        return self._layout.numbers(self._content)[self._layout.slots(begin, end)]
+    def numbers(self, begin: int, end: int) -> Numbers:
+        """Return the numbers of the tokens of a range of cells, in order."""
+        return self.layout.numbers(self._content)[self.layout.slots(begin, end)]
 
-    def _flat(self, begin: int, end: int) -> Bytes:
-        layout = self._layout
+    def flat(self, begin: int, end: int) -> Bytes:
+        """Return the codes of the tokens of a range of cells, in order: ``(n, code_size)``."""
+        layout = self.layout
         first, last = layout.blocks[begin], layout.blocks[end]
         return unpacked(layout.codes(self._content)[first:last])[layout.rows(begin, end)]
+
+
+@dataclass(frozen=True)
+class Written:
+    """The bytes of a segment of codes, made piece by piece while they are written.
+
+    Attributes:
+        n, n_bytes: tokens, and bytes of all pieces.
+        pieces: uint8, one behind the other; may be gone through once.
+    """
+
+    n: int
+    n_bytes: int
+    pieces: Iterator[Bytes]
+
+
+def coded(
+    codebook: Codebook,
+    blocks: Iterable[tuple[Floats, Ids, Numbers]],
+    *,
+    n_tokens: int = 0,
+    rare: RareCells | None = None,
+) -> Written:
+    """Code vectors.
+
+    Args:
+        codebook: trained.
+        blocks: vectors float32 ``(n, dim)``, types int32 ``(n,)`` and numbers int64 ``(n,)`` ≥ 0, the passages that the
+            tokens belong to. Another thread, which is never the caller's, reads each while the one before is coded. Two
+            blocks are in memory at a time, and ``code_size + 20`` bytes a token.
+        n_tokens: of all blocks, as far as is known: memory is taken for so many at once.
+        rare: cells that rare types were given; those found now are added.
+
+    Raises:
+        ValueError: a number is negative, or a block is not of such shapes.
+    """
+    rare = RareCells() if rare is None else rare
+    all_codes = np.empty((n_tokens, codebook.code_size), np.uint8)
+    all_cells, all_numbers = np.empty(n_tokens, np.int32), np.empty(n_tokens, np.int64)
+    n = 0
+    for vectors, types, numbers in ahead(blocks):
+        if vectors.shape != (len(numbers), codebook.dim) or types.shape != numbers.shape:
+            raise ValueError(
+                f"a block has vectors {vectors.shape}, types {types.shape} and numbers {numbers.shape}; "
+                f"they must be (n, {codebook.dim}), (n,) and (n,)"
+            )
+        if len(numbers) and numbers.min() < 0:
+            raise ValueError(f"a passage has the number {numbers.min()}; numbers must be 0 or more")
+        with one_thread():
+            cells = codebook.cells(vectors, types, rare)
+            codes = codebook.encode(vectors, cells)
+        end = n + len(numbers)
+        if end > len(all_cells):
+            more = max(end, 2 * len(all_cells)) - len(all_cells)
+            all_codes = np.concatenate([all_codes, np.empty((more, codebook.code_size), np.uint8)])
+            all_cells = np.concatenate([all_cells, np.empty(more, np.int32)])
+            all_numbers = np.concatenate([all_numbers, np.empty(more, np.int64)])
+        all_codes[n:end], all_cells[n:end], all_numbers[n:end] = codes, cells, numbers
+        n = end
+    layout = Layout.of(np.bincount(all_cells[:n], minlength=codebook.n_cells), codebook.code_size)
+    order = np.argsort(all_cells[:n], kind="stable")
+
+    def pieces() -> Iterator[Bytes]:
+        yield layout.header(codebook.fingerprint)
+        for begin, end in layout.chunks():
+            yield layout.blocks_of(begin, end, all_codes[order[layout.tokens[begin] : layout.tokens[end]]])
+        for begin, end in layout.chunks():
+            yield layout.slots_of(begin, end, all_numbers[order[layout.tokens[begin] : layout.tokens[end]]])
+
+    return Written(n, layout.n_bytes, pieces())
+
+
+def merged(codebook: Codebook, parts: Sequence[Codes], allowed: Bytes | None = None) -> Written:
+    """Return the codes of several segments of one codebook as one, neither decoded nor coded again.
+
+    Args:
+        codebook: of all of them.
+        parts: segments.
+        allowed: as for ``Codes.search``; codes of other passages are left out.
+    """
+    sizes = np.zeros(codebook.n_cells, np.int64)
+    for part in parts:
+        for begin, end in part.layout.chunks():
+            kept = _is_allowed(part.numbers(begin, end), allowed)
+            sizes[begin:end] += np.bincount(part.layout.cells(begin, end)[kept] - begin, minlength=end - begin)
+    layout = Layout.of(sizes, codebook.code_size)
+
+    def order_of(begin: int, end: int) -> tuple[list[Numbers], list[Bools], Numbers]:
+        numbers = [part.numbers(begin, end) for part in parts]
+        kept = [_is_allowed(some, allowed) for some in numbers]
+        cells = [part.layout.cells(begin, end)[of_part] for part, of_part in zip(parts, kept, strict=True)]
+        return numbers, kept, np.argsort(np.concatenate([np.zeros(0, np.int64), *cells]), kind="stable")
+
+    def pieces() -> Iterator[Bytes]:
+        yield layout.header(codebook.fingerprint)
+        for begin, end in layout.chunks():
+            _, kept, order = order_of(begin, end)
+            codes = [part.flat(begin, end)[is_kept] for part, is_kept in zip(parts, kept, strict=True)]
+            codes.append(np.zeros((0, layout.code_size), np.uint8))
+            yield layout.blocks_of(begin, end, np.concatenate(codes)[order])
+        for begin, end in layout.chunks():
+            numbers, kept, order = order_of(begin, end)
+            some = [of_part[is_kept] for of_part, is_kept in zip(numbers, kept, strict=True)]
+            some.append(np.zeros(0, np.int64))
+            yield layout.slots_of(begin, end, np.concatenate(some)[order])
+
+    return Written(layout.n, layout.n_bytes, pieces())
 
 
 def _over(codebook: Codebook, content: Bytes, layout: Layout) -> tuple[Any, Any]:

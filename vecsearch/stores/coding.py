@@ -17,7 +17,7 @@ from sqlite_utils import Database
 
 from vecsearch.scoring import blocks
 from vecsearch.stores.codebook import Codebook
-from vecsearch.stores.codes import Codes, bitmap
+from vecsearch.stores.codes import Codes, Written, bitmap, coded, merged
 from vecsearch.stores.files import damaged, map_file, write_file
 from vecsearch.stores.manifest import CodebookRecord, NewCodebook
 from vecsearch.stores.protocol import Encode, TokenBatch
@@ -45,9 +45,9 @@ TRAINING_TOKENS = 250_000
 """Tokens of the sample that a codebook is trained on."""
 LARGEST = 8_000_000
 """Tokens of a segment of codes that is merged no further: fewer, where the memory for it is less."""
-SEGMENT_BYTES = 100
+SEGMENT_BYTES = 60
 """Memory that a token takes while a segment of codes is made or merged."""
-BESIDE_BYTES = 450_000_000
+BESIDE_BYTES = 600_000_000
 """Memory that all else takes while an index is built: libraries, rows of words, words themselves, batches."""
 FEWEST_LARGEST = 500_000
 """Tokens that a segment may have in any memory."""
@@ -143,7 +143,7 @@ class Coder:
             rare: cells that rare types were given so far.
         """
 
-        def coded() -> Iterator[tuple[Floats, Ids, Numbers]]:
+        def of_tokens() -> Iterator[tuple[Floats, Ids, Numbers]]:
             done = 0
             for n_passages, some in vectors:
                 offsets = tokens.offsets[done : done + n_passages + 1]
@@ -151,7 +151,8 @@ class Coder:
                 yield some, tokens.ids[offsets[0] : offsets[-1]], numbers
                 done += n_passages
 
-        return self._write(Codes.build(codebook, coded(), rare), codebook_no)
+        n_tokens = int(tokens.offsets[-1])
+        return self._write(coded(codebook, of_tokens(), n_tokens=n_tokens, rare=rare), codebook_no)
 
     def write(
         self, codebook: Codebook, codebook_no: int | None, passages: Numbers, rare: RareCells
@@ -165,7 +166,8 @@ class Coder:
         """
         for begin, end in blocks(_offsets(passages), self._largest):
             some = passages[begin:end]
-            record = self._write(Codes.build(codebook, self._blocks(some), rare), codebook_no)
+            written = coded(codebook, self._blocks(some), n_tokens=int(some[:, 1].sum()), rare=rare)
+            record = self._write(written, codebook_no)
             yield record, some[:, 0], _offsets(some)[:-1]
 
     def merged(
@@ -179,8 +181,8 @@ class Coder:
             live: int64 ``(n, 2)``, number and tokens of each passage that is kept.
         """
         parts = [load_codes(self._folder, record, codebook) for record in records]
-        codes = Codes.merged(codebook, parts, bitmap(live[:, 0]))
-        return self._write(codes, codebook_no), live[:, 0], _offsets(live)[:-1]
+        written = merged(codebook, parts, bitmap(live[:, 0]))
+        return self._write(written, codebook_no), live[:, 0], _offsets(live)[:-1]
 
     def mergeable(self, records: Sequence[tuple[int, SegmentRecord]]) -> list[tuple[int, SegmentRecord]]:
         """Return segments that are to become one: ``MERGED`` of about one size, or none."""
@@ -212,9 +214,9 @@ class Coder:
             n += one[1].n_vectors
         return chosen if len(chosen) > 1 else []
 
-    def _write(self, codes: Codes, codebook_no: int | None) -> SegmentRecord:
-        stored = write_file(self._disk, [codes.content.data], ".codes")
-        return SegmentRecord(stored, codes.n, self._dim, codebook_no)
+    def _write(self, written: Written, codebook_no: int | None) -> SegmentRecord:
+        stored = write_file(self._disk, (piece.data for piece in written.pieces), ".codes")
+        return SegmentRecord(stored, written.n, self._dim, codebook_no)
 
     def _blocks(self, passages: Numbers) -> Iterator[tuple[Floats, Ids, Numbers]]:
         for begin, end in blocks(_offsets(passages), BLOCK_TOKENS):

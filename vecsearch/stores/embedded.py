@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlite_utils import Database
 
-from vecsearch.budget import LEAST_MEMORY, MEMORY
-from vecsearch.errors import IndexClosedError, IndexDamagedError, IndexReadOnlyError, UsageError
+from vecsearch.budget import MEMORY, checked_memory
+from vecsearch.errors import IndexClosedError, IndexDamagedError, IndexReadOnlyError
 from vecsearch.stores import manifest, metadata, reading, verification, writing
 from vecsearch.stores.analysis import Analyzer
 from vecsearch.stores.coded import Coded
@@ -77,8 +77,6 @@ class EmbeddedStore:
         durability: Durability = "full",
         memory: int = MEMORY,
     ) -> None:
-        if isinstance(memory, bool) or not isinstance(memory, int) or memory < LEAST_MEMORY:
-            raise UsageError(f"memory is {memory!r}; it must be a whole number of {LEAST_MEMORY:,} bytes or more")
         self.folder = folder
         self.read_only = read_only
         self._encode = encode
@@ -97,7 +95,7 @@ class EmbeddedStore:
         self._writer: writing.Writer | None = None
         self._lock: Any = None
         self._may_have_strays = True
-        self._memory = memory
+        self._memory = checked_memory(memory)
 
     @cached_property
     def _analyzer(self) -> Analyzer:

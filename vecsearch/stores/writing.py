@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Writer"]
 
-CACHE_SHARE = 16
+CACHE_SHARE = 32
 """The pages of the database in memory take so great a part of what the process may take."""
 _UNFINISHED = -1
 """Size of a file whose last document is not committed yet: no real size, so the next run reads the file again."""
