@@ -12,13 +12,14 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from vecsearch.errors import IndexDamagedError
 from vecsearch.index import Index, check_identity
 from vecsearch.maintenance import folders
 from vecsearch.maintenance.verifying import Verification, verify
 from vecsearch.pipeline import Pipeline, load_pipeline
+from vecsearch.stores.carving import Carver
 from vecsearch.stores.copying import quiet, raise_generation
 from vecsearch.stores.salvage import FoundDocument, LostDocument, Salvage
 from vecsearch.stores.verification import Damage
@@ -28,6 +29,8 @@ from vecsearch.types import Document, FileRecord
 __all__ = ["Repair", "repair"]
 
 _NAMED = 10
+
+Source: TypeAlias = Salvage | Carver
 
 
 @dataclass(frozen=True)
@@ -113,39 +116,67 @@ def _rebuilt(folder: Path, found: Verification, drop: bool, pipeline: Pipeline |
         raise _hopeless(folder, "its database is gone")
     # subtle: each reader is closed before the folders change places, as SQLite removes its log by its path
     with quiet(folder):
-        try:
-            with Salvage(folder) as salvage:
-                manifest, generation = salvage.manifest(), salvage.counter("generation")
-        except IndexDamagedError as error:
-            raise _hopeless(folder, "its database cannot be opened") from error
+        with _open(folder) as source:
+            manifest, generation = source.manifest(), source.counter("generation")
+            if isinstance(source, Carver) and not any(True for _ in source.documents()):
+                raise _hopeless(folder, "no document of it can be read")
         pipeline = _checked_pipeline(folder, manifest, pipeline)
-        with Salvage(folder, is_given=pipeline.is_given) as salvage:
-            lost = [one for one in salvage.documents() if isinstance(one, LostDocument)]
+        with _best(folder, pipeline.is_given) as source:
+            lost = [one for one in source.documents() if isinstance(one, LostDocument)]
             if lost and not drop:
                 raise _some_lost(folder, lost)
             new = folders.begin(folder, "repairing")
             try:
-                n_documents = _make(new, salvage, pipeline, lost)
+                n_documents = _make(new, source, pipeline, lost)
             except BaseException:
                 shutil.rmtree(new.parent, ignore_errors=True)
                 raise
-            holes = list(dict.fromkeys(salvage.holes))
+            holes = list(dict.fromkeys(source.holes))
         raise_generation(new, generation)
         _require_sound(verify(new, deep=True))
         kept = folders.install(new, folder, "damaged")
     return Repair(folder, "rebuilt", found.damages, n_documents, lost, holes, kept)
 
 
-def _make(new: Path, salvage: Salvage, pipeline: Pipeline, lost: Sequence[LostDocument]) -> int:
+def _open(folder: Path, is_given: bool = False) -> Source:
+    """Return what reads a damaged index: SQLite, or where that cannot open it, what does without."""
+    try:
+        salvage = Salvage(folder, is_given=is_given)
+    except IndexDamagedError:
+        return Carver(folder, is_given=is_given)
+    if salvage.manifest().get("configuration") is None:
+        salvage.close()
+        return Carver(folder, is_given=is_given)
+    return salvage
+
+
+def _best(folder: Path, is_given: bool) -> Source:
+    """Return what reads most of a damaged index."""
+    source = _open(folder, is_given)
+    if isinstance(source, Carver):
+        return source
+    n_found = sum(isinstance(one, FoundDocument) for one in source.documents())
+    if not source.holes:
+        return source
+    # a page that leads to others is damaged: they may be whole
+    carver = Carver(folder, is_given=is_given, names=source.names())
+    if sum(isinstance(one, FoundDocument) for one in carver.documents()) > n_found:
+        source.close()
+        return carver
+    carver.close()
+    return source
+
+
+def _make(new: Path, source: Source, pipeline: Pipeline, lost: Sequence[LostDocument]) -> int:
     with Index.create(new, pipeline=pipeline) as index:
-        report = index.take_over(_kept(salvage), _read_completely(salvage, lost))
-        index.index_metadata(*salvage.indexed_metadata())
+        report = index.take_over(_kept(source), _read_completely(source, lost))
+        index.index_metadata(*source.indexed_metadata())
         index.flush()
         return report.n_documents
 
 
-def _kept(salvage: Salvage) -> Iterator[Kept]:
-    for one in salvage.documents():
+def _kept(source: Source) -> Iterator[Kept]:
+    for one in source.documents():
         if isinstance(one, FoundDocument):
             document = Document(
                 one.id,
@@ -158,12 +189,12 @@ def _kept(salvage: Salvage) -> Iterator[Kept]:
             yield Kept(document, one.starts, one.content_hash, one.file)
 
 
-def _read_completely(salvage: Salvage, lost: Sequence[LostDocument]) -> list[FileRecord]:
+def _read_completely(source: Source, lost: Sequence[LostDocument]) -> list[FileRecord]:
     """Return the files that need not be read again; where a lost document's file is not known, each may be its own."""
     if any(one.file is None and one.why.endswith("be read") for one in lost):
         return []
     again = {one.file for one in lost}
-    return [record for record in salvage.files() if (record.root, record.path) not in again]
+    return [record for record in source.files() if (record.root, record.path) not in again]
 
 
 def _checked_pipeline(folder: Path, manifest: dict[str, Any], given: Pipeline | None) -> Pipeline:

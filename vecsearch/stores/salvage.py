@@ -20,15 +20,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlite_utils import Database
 
-from vecsearch.errors import IndexDamagedError
+from vecsearch import __version__
+from vecsearch.errors import FormatVersionError, IndexDamagedError
 from vecsearch.stores.reading import passage_checksum
-from vecsearch.stores.schema import DATABASE_NAME, checksum, connect, migrations, translated
+from vecsearch.stores.schema import DATABASE_NAME, FORMAT_VERSION, checksum, connect, migrations, translated
 from vecsearch.types import FileRecord
 
 if TYPE_CHECKING:
     from vecsearch.types import Floats, Ids
 
-__all__ = ["FoundDocument", "LostDocument", "Salvage", "reader", "refuse_strange_tables"]
+__all__ = ["FoundDocument", "LostDocument", "Salvage", "reader", "refuse_newer", "refuse_strange_tables"]
 
 _LAST = (1 << 63) - 1
 # what the rest is made from; a table by another definition under one of these names is a stranger's
@@ -82,6 +83,7 @@ class Salvage:
 
     Raises:
         IndexDamagedError: the database cannot be opened.
+        FormatVersionError: a newer vecsearch made it.
         StorageError: the file system refused.
     """
 
@@ -95,6 +97,7 @@ class Salvage:
             self._db.conn.text_factory = _lenient
             try:
                 self._db.execute("BEGIN")
+                refuse_newer(self._db, folder)
             except BaseException:
                 self._db.conn.close()
                 raise
@@ -103,6 +106,10 @@ class Salvage:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the database."""
         self._db.conn.close()
 
     def manifest(self) -> dict[str, Any]:
@@ -175,15 +182,20 @@ class Salvage:
         if lost or len(self.holes) > n_holes or self.counter("n_documents") > len(seen):
             yield from self._unread(seen, lost)
 
-    def _unread(self, seen: set[int], lost: set[int]) -> Iterator[LostDocument]:
-        """Yield the documents whose records cannot be read: the index of ids may still name them."""
+    def names(self) -> dict[int, str]:
+        """Return the ids of documents by number, as far as the index of ids can be read."""
         # subtle: this index holds ids and numbers, so the table itself is not touched
         statement = "SELECT doc_no, doc_id FROM documents INDEXED BY sqlite_autoindex_documents_1 ORDER BY doc_id"
-        for number, doc_id in self._plain("the index of document ids", statement):
+        rows = self._plain("the index of document ids", statement)
+        return {number: doc_id for number, doc_id in rows if isinstance(doc_id, str)}
+
+    def _unread(self, seen: set[int], lost: set[int]) -> Iterator[LostDocument]:
+        """Yield the documents whose records cannot be read: the index of ids may still name them."""
+        for number, doc_id in self.names().items():
             if number not in seen:
                 seen.add(number)
                 lost.discard(number)
-                yield LostDocument(doc_id if isinstance(doc_id, str) else None, "its record cannot be read")
+                yield LostDocument(doc_id, "its record cannot be read")
         n_unnamed = max(len(lost), self.counter("n_documents") - len(seen))
         for _ in range(min(n_unnamed, 1_000_000)):
             yield LostDocument(None, "neither its record nor its id can be read")
@@ -272,6 +284,12 @@ class Salvage:
                     first = row[0] + 1
                 return
             except sqlite3.Error as error:
+                # subtle: a cursor looks one row ahead and drops the one it has where that cannot be read
+                single = self._read_one(f"{statement} LIMIT 1", first)
+                if single:
+                    yield single[0]
+                    first = single[0][0] + 1
+                    continue
                 after = self._next_readable(f"{statement} LIMIT 1", first)
                 end = "the end" if after is None else f"{after - 1:,}"
                 begin = f"{first:,}" if first > 0 else "the beginning"
@@ -300,11 +318,14 @@ class Salvage:
         return good
 
     def _can_read(self, statement: str, first: int) -> bool:
+        return self._read_one(statement, first) is not None
+
+    def _read_one(self, statement: str, first: int) -> list[Row] | None:
+        """Return the first row from a number on, none at the end; None where it cannot be read."""
         try:
-            self._db.execute(statement, [first]).fetchall()
+            return self._db.execute(statement, [first]).fetchall()
         except sqlite3.Error:
-            return False
-        return True
+            return None
 
 
 def reader(folder: Path, *, is_foreign: bool = False) -> Database:
@@ -324,6 +345,29 @@ def reader(folder: Path, *, is_foreign: bool = False) -> Database:
         with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
             return connect(path)
     return connect(path, read_only=True)
+
+
+def refuse_newer(db: Database, folder: Path) -> None:
+    """Refuse an index that a newer vecsearch made: what it holds is not known here.
+
+    Raises:
+        FormatVersionError: both the manifest and the migrations say so; one of them alone is damage.
+    """
+    try:
+        rows = db.execute("SELECT value FROM manifest WHERE key = 'format_version'").fetchall()
+        names = db.execute("SELECT name FROM _sqlite_migrations").fetchall()
+        found = int(json.loads(rows[0][0]))
+        newest = max(int(str(name).partition("_")[0]) for (name,) in names)
+    except (sqlite3.Error, ValueError, TypeError, IndexError):
+        return
+    if found > FORMAT_VERSION and newest > FORMAT_VERSION:
+        raise FormatVersionError(
+            f"index {folder} has format {found}; this is vecsearch {__version__}, which knows formats up to "
+            f"{FORMAT_VERSION}: install a newer one",
+            path=str(folder),
+            found=found,
+            supported=FORMAT_VERSION,
+        )
 
 
 def _untouched(path: Path) -> Database:

@@ -27,9 +27,9 @@ from vecsearch.stores.files import SUFFIXES, StoredFile, map_file, verify_file
 from vecsearch.stores.keywords import instances, read_terms
 from vecsearch.stores.manifest import codebook_record, segment_records
 from vecsearch.stores.reading import EmbeddedSnapshot, read_tokens, read_words
-from vecsearch.stores.salvage import reader
+from vecsearch.stores.salvage import reader, refuse_newer
 from vecsearch.stores.sampling import FEWEST, hashes
-from vecsearch.stores.schema import DATABASE_NAME, FORMAT_VERSION, chunks
+from vecsearch.stores.schema import DATABASE_NAME, chunks
 
 __all__ = ["Damage", "Mend", "damages", "examine", "examine_folder", "last_verified", "remember_verified"]
 
@@ -103,6 +103,7 @@ def examine_folder(folder: Path, *, is_deep: bool) -> Iterator[Damage]:
 
     Raises:
         IndexNotFoundError: there is no index.
+        FormatVersionError: a newer vecsearch made it.
     """
     if not (folder / DATABASE_NAME).exists():
         if not folder.is_dir() or not any(path.suffix in SUFFIXES for path in folder.iterdir()):
@@ -117,9 +118,10 @@ def examine_folder(folder: Path, *, is_deep: bool) -> Iterator[Damage]:
             if not {"documents", "passages", "manifest"} <= tables:
                 yield Damage("meta.db holds no index", DATABASE_NAME, "restore")
                 return
+            refuse_newer(db, folder)
             yield from examine(db, folder, None, is_deep=is_deep)
     except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
-        yield Damage(f"meta.db cannot be opened: {error}", DATABASE_NAME, "restore")
+        yield _row(f"meta.db cannot be opened: {error}")
 
 
 def examine(db: Database, folder: Path, dim: int | None, *, is_deep: bool) -> Iterator[Damage]:
@@ -211,8 +213,6 @@ def _damaged_manifest(db: Database) -> Iterator[Damage]:
             value = None
         if not isinstance(value, kind):
             yield _row(f"meta.db: the manifest lacks {key}, or has a senseless one")
-        elif isinstance(value, int) and value > FORMAT_VERSION:
-            yield _row(f"meta.db: format {value} is newer than what is known here, {FORMAT_VERSION}")
 
 
 def _damaged_files(db: Database, folder: Path, is_deep: bool) -> Iterator[Damage]:
