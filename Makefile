@@ -1,5 +1,6 @@
 # make demo   installs into .venv, indexes the Python language reference and searches it
 # make test   installs into .venv, runs all tests
+# make campaign   the long form of the reliability campaign, hours; VECSEARCH_CAMPAIGN_SEED=2 sets another seed
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,7 +19,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -m "not campaign"
 
 campaign: $(STAMP)
-	$(BIN)/python -m pytest -m campaign
+	VECSEARCH_CAMPAIGN=long $(BIN)/python -m pytest -m campaign -s
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,0 +1,115 @@
+"""Work done in a forked child, so that it may die, hang or be killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Outcome", "Running", "run", "start"]
+
+LONGEST = 30.0
+"""Seconds after which work counts as hanging."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How work ended.
+
+    Attributes:
+        code: exit code; below 0 the number of the signal that ended it; None: it hung, and was killed.
+        value: what it returned, through JSON; None where it did not return.
+        error: its traceback, "" where it raised nothing.
+        lines: what it has said.
+    """
+
+    code: int | None
+    value: Any
+    error: str
+    lines: list[str]
+
+    def __str__(self) -> str:
+        return f"exit {self.code}: {self.error or self.value}"
+
+
+class Running:
+    """Work that was started."""
+
+    def __init__(self, process: int, pipe: int) -> None:
+        self.process = process
+        self._pipe = pipe
+        self._read = b""
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process, number)
+
+    def wait_for_line(self, seconds: float = LONGEST) -> bool:
+        """Wait until it has said something. Returns whether it did."""
+        return self._take(seconds)
+
+    def _take(self, seconds: float) -> bool:
+        ready, _, _ = select.select([self._pipe], [], [], max(seconds, 0))
+        if not ready:
+            return False
+        piece = os.read(self._pipe, 1 << 16)
+        self._read += piece
+        return bool(piece)
+
+    def end(self, seconds: float = LONGEST) -> Outcome:
+        """Wait for its end, and kill it if that does not come."""
+        last = time.monotonic() + seconds
+        is_hanging = False
+        while True:
+            if not self._take(last - time.monotonic()):
+                if time.monotonic() < last:
+                    break
+                is_hanging = True
+                self.signal(signal.SIGKILL)
+                last = time.monotonic() + LONGEST
+        os.close(self._pipe)
+        _, status = os.waitpid(self.process, 0)
+        *lines, _ = self._read.decode().split("\n")
+        value, error = None, ""
+        if lines and lines[-1].startswith("{"):
+            ended = json.loads(lines.pop())
+            value, error = ended["value"], ended["error"]
+        return Outcome(None if is_hanging else os.waitstatus_to_exitcode(status), value, error, lines)
+
+
+def start(work: Callable[[Callable[[str], None]], object]) -> Running:
+    """Start work in a forked child; it gets a function by which it says a line, and returns what JSON can hold."""
+    reading, writing = os.pipe()
+    process = os.fork()
+    if process:
+        os.close(writing)
+        return Running(process, reading)
+    os.close(reading)
+
+    def say(line: str) -> None:
+        os.write(writing, f"{line}\n".encode())
+
+    value, error = None, ""
+    try:
+        value = work(say)
+    except BaseException:
+        error = traceback.format_exc()
+    ended = json.dumps({"value": value, "error": error}) + "\n"
+    with open(writing, "wb", buffering=0, closefd=False) as pipe:
+        content = ended.encode()
+        while content:
+            content = content[pipe.write(content) :]
+    os._exit(1 if error else 0)
+
+
+def run(work: Callable[[], object], seconds: float = LONGEST) -> Outcome:
+    """Do work in a forked child, to its end."""
+    return start(lambda _: work()).end(seconds)

@@ -1,0 +1,232 @@
+"""What a power loss may leave: the recorded calls of an operation, replayed with what was not synced lost or torn.
+
+The model is hard on a program: only what was synced is safe. Of all else, each write and each change of a folder may
+have come to the disk or not, in any order, and of a write some sectors only. What a folder holds is safe when the
+folder was synced, not when the file was.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tests.campaign.faults import look
+from tests.campaign.operations import open_index, small, state_of
+from tests.campaign.shim import Call
+from tests.campaign.worlds import World
+
+__all__ = ["Replay", "losses"]
+
+SECTOR = 512
+Fate = Literal["lost", "kept", "first", "some", "names", "contents"]
+FATES: tuple[Fate, ...] = ("lost", "kept", "first", "some", "some", "names", "contents")
+"""Of what was not synced comes to the disk: nothing, all, all up to some call, some, changes of folders, contents."""
+
+
+@dataclass
+class _File:
+    """A file, whatever its name: what is safe of it, and what was done since."""
+
+    content: bytearray = field(default_factory=bytearray)
+    waiting: list[tuple[int, int, bytes | None]] = field(default_factory=list)  # number, offset or length, what
+
+
+class Replay:
+    """The disk below a folder, as calls change it.
+
+    Args:
+        root: of the folder when it was recorded.
+        before: what was there, safe.
+    """
+
+    def __init__(self, root: Path, before: Path) -> None:
+        self._root = str(root)
+        self._names: dict[str, _File | None] = {self._root: None}  # safe; None: a folder
+        self._now: dict[str, _File | None] = {}
+        self._waiting: list[tuple[int, dict[str, _File | None], set[str]]] = []  # number, names made, names gone
+        self._open: dict[int, _File | str] = {}
+        self._number = 0
+        if before.exists():
+            for path in [before, *sorted(before.rglob("*"))]:
+                name = str(root / "index" / path.relative_to(before))
+                self._names[name] = None if path.is_dir() else _File(bytearray(path.read_bytes()))
+        self._now.update(self._names)
+
+    def take(self, call: Call) -> None:
+        """Do what a call did."""
+        self._number += 1
+        match call.kind:
+            case "c":
+                made = _File()
+                self._open[call.file] = made
+                self._change({call.path: made}, set())
+            case "o" | "t":
+                found = self._now.get(call.path)
+                self._open[call.file] = call.path if found is None else found
+                if call.kind == "t" and found is not None:
+                    found.waiting.append((self._number, 0, None))
+            case "x":
+                self._open.pop(call.file, None)
+            case "w":
+                self._file(call.file).waiting.append((self._number, call.offset, call.content))
+            case "l":
+                self._file(call.file).waiting.append((self._number, call.offset, None))
+            case "s":
+                self._sync(self._open[call.file])
+            case "r":
+                self._change({call.other: self._now[call.path]}, {call.path})
+            case "u" | "d":
+                self._change({}, {call.path})
+            case "m":
+                self._change({call.path: None}, set())
+
+    def _file(self, descriptor: int) -> _File:
+        found = self._open[descriptor]
+        assert isinstance(found, _File)
+        return found
+
+    def _change(self, made: dict[str, _File | None], gone: set[str]) -> None:
+        self._waiting.append((self._number, made, gone))
+        _apply(self._now, made, gone)
+
+    def _sync(self, what: _File | str) -> None:
+        if isinstance(what, _File):
+            for _, place, content in what.waiting:
+                _write(what.content, place, content)
+            what.waiting.clear()
+            return
+        kept = []
+        for number, made, gone in self._waiting:
+            if {str(Path(name).parent) for name in (*made, *gone)} == {what}:
+                _apply(self._names, made, gone)
+            else:
+                kept.append((number, made, gone))
+        self._waiting = kept
+
+    def leave(self, folder: Path, fate: Fate, chance: random.Random) -> None:
+        """Write what a power loss leaves now into an empty folder."""
+        last = chance.randrange(self._number + 2)
+
+        def is_kept(number: int, is_name: bool) -> bool:
+            match fate:
+                case "lost" | "kept":
+                    return fate == "kept"
+                case "first":
+                    return number < last
+                case "names" | "contents":
+                    return is_name == (fate == "names")
+            return chance.random() < 0.6
+
+        names = dict(self._names)
+        for number, made, gone in self._waiting:
+            if is_kept(number, True):
+                _apply(names, made, gone)
+        for name in sorted(names):
+            parents = {str(parent) for parent in Path(name).parents if str(parent).startswith(self._root)}
+            if name.endswith("-shm") or not parents <= names.keys():
+                continue
+            path, file = folder / Path(name).relative_to(self._root), names[name]
+            if file is None:
+                path.mkdir(exist_ok=True)
+                continue
+            content = bytearray(file.content)
+            for number, place, written in file.waiting:
+                if is_kept(number, False):
+                    _write(content, place, written, chance if fate == "some" and chance.random() < 0.4 else None)
+                elif written is not None and fate == "some" and chance.random() < 0.3:
+                    # the file has grown, but zeros are all there is
+                    content.extend(bytes(max(0, place + len(written) - len(content))))
+            path.write_bytes(content)
+            if path.name == "meta.db" and chance.random() < 0.3:
+                path.with_name("meta.db-shm").write_bytes(chance.randbytes(32768))
+
+
+def _apply(names: dict[str, _File | None], made: dict[str, _File | None], gone: Iterable[str]) -> None:
+    for name in gone:
+        names.pop(name, None)
+    names.update(made)
+
+
+def _write(content: bytearray, place: int, written: bytes | None, torn: random.Random | None = None) -> None:
+    if written is None:
+        del content[place:]
+        content.extend(bytes(place - len(content)))
+        return
+    content.extend(bytes(max(0, place - len(content))))
+    if torn is None:
+        content[place : place + len(written)] = written
+        return
+    # some sectors have come to the disk, others are as they were
+    content.extend(bytes(max(0, place + len(written) - len(content))))
+    for begin in range(0, len(written), SECTOR):
+        if torn.random() < 0.5:
+            content[place + begin : place + begin + SECTOR] = written[begin : begin + SECTOR]
+
+
+def losses(folder: str, name: str, kind: str, durability: str, n_states: int, seed: int) -> dict[str, Any]:
+    """Lose the power at random moments of an operation, and look at what that leaves.
+
+    Args:
+        n_states: how many times; states that are equal byte for byte are looked at once.
+        Others: see ``faults.ends``.
+    """
+    world = World(Path(folder), name, kind, durability)
+    chance = random.Random(f"{seed} {name} {kind}")
+    done = next(number for number, call in enumerate(world.log) if call.kind == "a")
+    looked: dict[bytes, str] = {}
+    seen: Counter[str] = Counter()
+    wrong = []
+    for number in range(n_states):
+        n_calls = chance.randrange(len(world.log) + 1)
+        replay = Replay(world.watched, world.base)
+        for call in world.log[:n_calls]:
+            replay.take(call)
+        shutil.rmtree(world.watched, ignore_errors=True)
+        world.watched.mkdir()
+        fate = chance.choice(FATES)
+        replay.leave(world.watched, fate, chance)
+        is_done = n_calls > done
+        key = _digest(world.watched) + bytes([is_done])
+        if key not in looked:
+            found = look(world) if durability == "full" else _look_at_fast(world)
+            looked[key] = f"{found.value}"
+            is_lost = is_done and durability == "full" and found.value == "old"
+            if found.code != 0 or found.value == "wrong" or is_lost:
+                wrong.append(f"{name}, {kind}, state {number}: {fate} after {n_calls} calls, done {is_done}: {found}")
+        seen[looked[key]] += 1
+    return {"n": n_states, "different": len(looked), "seen": seen, "wrong": wrong}
+
+
+def _digest(folder: Path) -> bytes:
+    import hashlib
+
+    hashed = hashlib.blake2b()
+    for path in sorted(folder.rglob("*")):
+        hashed.update(str(path.relative_to(folder)).encode())
+        if path.is_file():
+            hashed.update(path.read_bytes())
+    return hashed.digest()
+
+
+def _look_at_fast(world: World) -> Any:
+    """Look at what a power loss leaves of an operation that synced little: its documents are whole, segments mended."""
+    from tests.campaign import children
+    from vecsearch import IndexNotFoundError
+
+    def looked() -> str:
+        small(world.kind)
+        base = world.operation.base
+        try:
+            with open_index(world.index, base or "made") as index:
+                index.compact()
+        except IndexNotFoundError:
+            pass
+        return world.which(state_of(world.index, base))
+
+    found = children.run(looked)
+    return found if found.code != 0 or found.value == "wrong" else look(world)
