@@ -154,7 +154,13 @@ class Index:
 
         return cls.over(
             lambda encode: EmbeddedStore(
-                folder, encode, pipeline.dim, read_only=read_only, durability=durability, memory=memory
+                folder,
+                encode,
+                pipeline.dim,
+                is_static=pipeline.is_static,
+                read_only=read_only,
+                durability=durability,
+                memory=memory,
             ),
             pipeline,
             folder,
@@ -197,6 +203,7 @@ class Index:
         if isinstance(documents, Document):
             raise UsageError("add() takes a list of documents; for one document say add([document])")
         with Run(self.pipeline, self._preparation, self._store, progress) as run:
+            _check_list(documents, "add() takes a list of documents")
             for document in documents:
                 run.take(document)
             run.commit()
@@ -266,6 +273,7 @@ class Index:
         """
         if isinstance(ids, str):
             raise UsageError(f"delete() takes a list of ids; for one document say delete([{ids!r}])")
+        _check_list(ids, "delete() takes a list of ids")
         doc_ids = list(dict.fromkeys(map(_checked_id, ids)))
         return self._store.write(Batch(tokens=self._no_tokens(), deleted=doc_ids))
 
@@ -447,6 +455,7 @@ class Index:
         """
         if isinstance(queries, str):
             raise UsageError(f"search_many() takes a list of queries; for one query say search({queries!r:.80})")
+        _check_list(queries, "search_many() takes a list of queries")
         request = checked_request(
             k=k,
             offset=offset,
@@ -570,6 +579,7 @@ class Index:
         A long listing is read in pages: documents that are added or deleted meanwhile may or may not be in it.
         """
         _check_text(prefix, "the prefix of an id")
+        _check_limit(limit)
         after: str | None = None
         left = limit
         while left is None or left > 0:
@@ -601,7 +611,8 @@ class Index:
 
     def words(self, limit: int | None = None) -> list[tuple[int, str, int]]:
         """Return (id, word, number of passages with it) of an open vocabulary, most frequent first."""
-        return self._store.vocabulary(limit)
+        _check_limit(limit)
+        return self._store.vocabulary(None if limit is None else min(max(limit, 0), _MOST_ROWS))
 
     def info(self) -> dict[str, Any]:
         """Return what the index is made of, JSON-ready."""
@@ -666,6 +677,19 @@ def _check_text(text: object, name: str, kind: type[UsageError] = UsageError) ->
             f"{name} has a lone surrogate at character {error.start}, which is no Unicode text; decode its source with "
             f"errors='replace', or leave it out"
         ) from error
+
+
+_MOST_ROWS = 2**62  # SQLite counts in 64 bits
+
+
+def _check_limit(limit: object) -> None:
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
+        raise UsageError(f"limit is of type {type(limit).__name__}; it must be a whole number, or None")
+
+
+def _check_list(values: object, what: str) -> None:
+    if not isinstance(values, Iterable):
+        raise UsageError(f"{what}, not {type(values).__name__}")
 
 
 def _checked_id(doc_id: str) -> str:

@@ -137,7 +137,11 @@ class Searcher:
         chosen = np.ascontiguousarray(query.vectors[used])
         statistics = self._background.statistics(snapshot, scorer, chosen)
         chance = self._background.chance(snapshot, chosen, statistics)
-        return VectorSignal(snapshot, chosen, weights[used], scorer, statistics, chance)
+        alone = None
+        if chance is not None and self._pipeline.is_static:
+            each = np.arange(len(query.units) + 1)
+            alone = np.ascontiguousarray(self._pipeline.encode_rows(query.units, query.norms, each)[used])
+        return VectorSignal(snapshot, chosen, weights[used], scorer, statistics, chance, alone)
 
     def scorer(self, scorer: str | Scorer | None) -> Scorer:
         """Return a scorer by name, or the one that suits the embedder."""

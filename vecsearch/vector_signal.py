@@ -40,7 +40,7 @@ class VectorSignal:
         weights: float32 ``(n_query,)`` > 0.
         scorer: the formula.
         statistics: for the scorer.
-        chance: see ``ScanQuery``.
+        chance, alone: see ``ScanQuery``.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class VectorSignal:
         scorer: Scorer,
         statistics: CollectionStatistics,
         chance: Floats | None = None,
+        alone: Floats | None = None,
     ) -> None:
         self.snapshot = snapshot
         self.query = query
@@ -58,10 +59,11 @@ class VectorSignal:
         self.scorer = scorer
         self.statistics = statistics
         self.chance = chance
+        self.alone = alone
 
     def asked(self, allowed: Numbers | None) -> ScanQuery:
         """Return what the store is asked for; ``allowed``: the embedded passages that may be found, None for all."""
-        return ScanQuery(self.query, self.weights, self.statistics, allowed, self.chance)
+        return ScanQuery(self.query, self.weights, self.statistics, allowed, self.chance, self.alone)
 
     def scan(self, allowed: Numbers | None, *, exact: bool) -> Scan:
         """Return approximate scores of all that may be found, or of what the store proposes of it."""

@@ -8,6 +8,7 @@ A codebook is trained on a sample, once for many segments of codes.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,8 @@ class Codebook:
         self._centres = centres_of(parts.graph)
         if not np.isfinite(self._centres).all():
             raise ValueError("the centres of a codebook must be finite")
+        rare_centres = self._centres[self._first_rare :]
+        self._rare_half_norms = np.einsum("ij,ij->i", rare_centres, rare_centres) / 2
         self._quantizer = faiss().ProductQuantizer(self._width, len(self._patterns), 4)
         faiss().copy_array_to_vector(self._patterns.ravel(), self._quantizer.centroids)
         self._quantizer.sync_transposed_centroids()
@@ -93,13 +96,22 @@ class Codebook:
         return len(self._patterns) // 2
 
     @classmethod
-    def train(cls, vectors: Floats, types: Ids, n_tokens: int, *, seed: int = 0) -> Codebook:
+    def train(
+        cls,
+        vectors: Floats,
+        types: Ids,
+        n_tokens: int,
+        *,
+        alone: Callable[[Ids], Floats] | None = None,
+        seed: int = 0,
+    ) -> Codebook:
         """Plan cells for a corpus and learn how to code it.
 
         Args:
             vectors: float32 ``(n ≥ 1, dim)``, a sample of the corpus' position-aware vectors, of unit length or zero.
             types: int32 ``(n,)``, their token ids; −1 where a token has none.
             n_tokens: of the whole corpus.
+            alone: see ``RareCells``.
             seed: of the k-means.
 
         Raises:
@@ -111,10 +123,10 @@ class Codebook:
             raise ValueError(f"types are {types.dtype} {types.shape}; they must be int32 ({len(vectors)},)")
         # many small k-means, where threads mostly wait for each other; so the result does not depend on them either
         with one_thread():
-            return cls._train(vectors, types, n_tokens, seed)
+            return cls._train(vectors, types, n_tokens, RareCells(alone), seed)
 
     @classmethod
-    def _train(cls, vectors: Floats, types: Ids, n_tokens: int, seed: int) -> Codebook:
+    def _train(cls, vectors: Floats, types: Ids, n_tokens: int, rare: RareCells, seed: int) -> Codebook:
         dim = vectors.shape[1]
         n_sub = -(-dim // SUB_DIMENSIONS)
         n_sub += n_sub % 2
@@ -128,7 +140,7 @@ class Codebook:
         chosen = generator.permutation(len(vectors))[:PQ_SAMPLES]
         some = vectors[chosen]
         book = cls(parts)
-        cells = book._cells(some, types[chosen], RareCells())
+        cells = book._cells(some, types[chosen], rare)
         residuals = some - book._centres[cells]
         is_rare = cells >= book._first_rare
         spread = spread_of(residuals[is_rare], residuals[~is_rare])
@@ -152,8 +164,9 @@ class Codebook:
     def cells(self, vectors: Floats, types: Ids, rare: RareCells | None = None) -> Ids:
         """Return the cell of each token: int32 ``(n,)``.
 
-        Known where the type has one cell; the nearest of its cells where it has several; for a rarer type the nearest
-        of all cells, that of the type's first vector; without a type, the nearest of all.
+        Known where the type has one cell; the nearest of its cells where it has several; for a rarer type the cell of
+        what is rare that is nearest to a token of the type that stands alone, or to the type's first vector; without a
+        type, the one nearest to the token.
 
         Args:
             vectors: float32 ``(n, dim)``.
@@ -162,11 +175,17 @@ class Codebook:
         """
         return self._cells(self.padded(vectors), types, RareCells() if rare is None else rare)
 
-    def probe(self, query: Floats, n_probe: int) -> list[Probe]:
-        """Return the nearest cells of each token of a query, float32 ``(n_query, dim)``, nearest first, by their kind.
+    def probe(self, query: Floats, n_probe: int, alone: Floats | None = None) -> list[Probe]:
+        """Return the nearest cells of each token of a query, by their kind.
 
         Cells of rare types are looked for apart: their centres are means of words that have little in common, so they
         are not near anything, however near some of their tokens are.
+
+        Args:
+            query: float32 ``(n_query, dim)``.
+            n_probe: cells.
+            alone: the vectors that the tokens would have if each stood alone: what cells of rare types are chosen by,
+                when they are filled and when they are looked for.
         """
         n_found = min(n_probe, self.n_cells)
         cells = np.full((len(query), n_probe), -1, np.int64)
@@ -182,8 +201,10 @@ class Codebook:
         n_rare = self.n_cells - self._first_rare
         if n_probe < self.n_cells:
             n_rare = min(max(n_probe // RARE_SHARE, FEWEST_RARE), n_rare)
-        products = self.padded(query) @ self._centres[self._first_rare :].T
-        rare = np.argpartition(-products, n_rare - 1, axis=1)[:, :n_rare].astype(np.int64)
+        centres = self._centres[self._first_rare :]
+        products = self.padded(query) @ centres.T
+        nearness = products if alone is None else self.padded(alone) @ centres.T - self._rare_half_norms
+        rare = np.argpartition(-nearness, n_rare - 1, axis=1)[:, :n_rare].astype(np.int64)
         return [
             Probe(cells, similarities),
             Probe(rare + self._first_rare, np.take_along_axis(products, rare, axis=1), spread),
@@ -263,7 +284,8 @@ class Codebook:
             found = rare.of(different)
             new = np.flatnonzero(found < 0)
             if len(new):
-                found[new] = self._nearest_rare(vectors[others[firsts[new]]])
+                alone = None if rare.alone is None else self.padded(rare.alone(different[new]))
+                found[new] = self._nearest_rare(vectors[others[firsts[new]]] if alone is None else alone)
                 rare.add(different[new], found[new])
             cells[others] = found[inverse]
         untyped = np.flatnonzero(types < 0)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vecsearch.protocols import Scorer
-from vecsearch.stores.codebook import Codebook
+from vecsearch.stores.codebook import Codebook, Probe
 from vecsearch.stores.codes import Codes, bitmap
 from vecsearch.stores.protocol import Depth, Scan, ScanQuery
 
@@ -78,7 +78,8 @@ class Coded:
         chosen = heavy(query.weights)
         vectors, weights = np.ascontiguousarray(query.vectors[chosen]), query.weights[chosen]
         statistics = replace(query.statistics, background=query.statistics.background[chosen])
-        found = self._search(vectors, weights, query.allowed, depth)
+        probes = self._probes(vectors, None if query.alone is None else query.alone[chosen], query.allowed, depth)
+        found = self._search(vectors, weights, probes, query.allowed, depth)
         chance = None if query.chance is None else query.chance[chosen]
         unfound = _unfound(found, chance, len(vectors))
         floors = scorer.reduce(np.ascontiguousarray(unfound[:, None]), np.array([0, 1], np.int64))
@@ -121,14 +122,18 @@ class Coded:
         place_of[union] = np.arange(len(union))
         return union, place_of
 
-    def _search(self, vectors: Floats, weights: Floats, allowed: Numbers | None, depth: Depth) -> list[list[Nearest]]:
+    def _probes(self, vectors: Floats, alone: Floats | None, allowed: Numbers | None, depth: Depth) -> list[Probe]:
+        share = 1.0 if allowed is None else len(allowed) / max(len(self.numbers), 1)
+        n_probe = int(depth.n_probe * min(MOST_WIDENED, 1 / max(share, 1e-9)))
+        return self.codebook.probe(vectors, min(n_probe, self.codebook.n_cells), alone)
+
+    def _search(
+        self, vectors: Floats, weights: Floats, probes: list[Probe], allowed: Numbers | None, depth: Depth
+    ) -> list[list[Nearest]]:
         """Return the nearest tokens of each query token in each segment, by the kind of their cells.
 
         The heaviest tokens look at as many as the depth says, lighter ones at fewer.
         """
-        share = 1.0 if allowed is None else len(allowed) / max(len(self.numbers), 1)
-        n_probe = int(depth.n_probe * min(MOST_WIDENED, 1 / max(share, 1e-9)))
-        probes = self.codebook.probe(vectors, min(n_probe, self.codebook.n_cells))
         allowing = self._living if allowed is None else bitmap(allowed)
         halvings = _halvings(weights)
         found: list[list[Nearest]] = []

@@ -8,7 +8,7 @@ one codebook are merged by moving codes, ``MERGED`` of about the same size at a 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -111,8 +111,8 @@ class Coder:
         self._dim = dim
         self._largest = min(LARGEST, max((memory - BESIDE_BYTES) // SEGMENT_BYTES, FEWEST_LARGEST))
 
-    def train(self, n_tokens: int) -> tuple[Codebook, NewCodebook]:
-        """Train a codebook for an index of so many tokens, and write it."""
+    def train(self, n_tokens: int, alone: Callable[[Ids], Floats] | None) -> tuple[Codebook, NewCodebook]:
+        """Train a codebook for an index of so many tokens, and write it; ``alone``: see ``RareCells``."""
         passages = self._sampled(TRAINING_TOKENS)
         vectors = np.empty((int(passages[:, 1].sum()), self._dim), np.float32)
         types = np.empty(len(vectors), np.int32)
@@ -121,7 +121,7 @@ class Coder:
             end = begin + len(some)
             vectors[begin:end], types[begin:end] = some, types_of_some
             begin = end
-        codebook = Codebook.train(vectors, types, n_tokens)
+        codebook = Codebook.train(vectors, types, n_tokens, alone=alone)
         stored = write_file(self._disk, [codebook.to_bytes()], ".codebook")
         return codebook, NewCodebook(stored, codebook.n_cells, n_tokens)
 

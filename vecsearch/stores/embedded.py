@@ -29,7 +29,7 @@ from vecsearch.stores.disk import Disk, Durability
 from vecsearch.stores.files import SUFFIXES
 from vecsearch.stores.locking import lock_folder
 from vecsearch.stores.manifest import segment_records
-from vecsearch.stores.protocol import Batch, Capabilities, Depth, Encode, StoredDocument
+from vecsearch.stores.protocol import Batch, Capabilities, Depth, Encode, StoredDocument, TokenBatch
 from vecsearch.stores.reading import EmbeddedSnapshot, counter, generation_of
 from vecsearch.stores.schema import (
     DATABASE_NAME,
@@ -60,6 +60,7 @@ class EmbeddedStore:
         folder: of an index that ``stores.creation.create`` has made.
         encode: computes position-aware vectors of passages from what is stored of them.
         dim: length of a vector.
+        is_static: whether the vectors follow from the token ids.
         read_only: refuse to write.
         durability: of what is written.
         memory: bytes that the process may take while it writes, ``LEAST_MEMORY`` or more.
@@ -73,6 +74,7 @@ class EmbeddedStore:
         encode: Encode,
         dim: int,
         *,
+        is_static: bool = False,
         read_only: bool = False,
         durability: Durability = "full",
         memory: int = MEMORY,
@@ -88,7 +90,7 @@ class EmbeddedStore:
         self._views: dict[int, View] = {}
         self._mapped: dict[str, Floats] = {}
         self._codes: dict[str, Codes] = {}
-        self._codebook = LoadedCodebook(folder)
+        self._codebook = LoadedCodebook(folder, self._alone if is_static else None)
         self._disk = Disk(folder, durability)
         self._fresh: dict[int, Floats] = {}
         self._writing = threading.RLock()
@@ -96,6 +98,10 @@ class EmbeddedStore:
         self._lock: Any = None
         self._may_have_strays = True
         self._memory = checked_memory(memory)
+
+    def _alone(self, types: Ids) -> Floats:
+        """Return the vectors that tokens have when each stands alone."""
+        return self._encode(TokenBatch(np.arange(len(types) + 1), types))
 
     @cached_property
     def _analyzer(self) -> Analyzer:

@@ -244,6 +244,8 @@ class ScanQuery:
         allowed: int64, the embedded passages that are wanted, ascending; None for all.
         chance: float32 ``(n_query,)``, how similar a passage's best token is to each of the query by chance alone;
             needed by stores that have a depth.
+        alone: float32 ``(n_query, dim)``, the vectors that the tokens would have if each stood alone; where token ids
+            decide about rows.
     """
 
     vectors: Floats
@@ -251,6 +253,7 @@ class ScanQuery:
     statistics: CollectionStatistics
     allowed: Numbers | None = None
     chance: Floats | None = None
+    alone: Floats | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ A type is a token id, the same for every token that is the same word. This modul
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from vecsearch.types import Ids
+    from vecsearch.types import Floats, Ids
 
     Numbers = npt.NDArray[np.int64]
 
@@ -36,9 +37,15 @@ def places(sorted_types: Ids, types: Ids) -> Numbers:
 
 
 class RareCells:
-    """The cells that types without a cell of their own were given, so that each is looked for once."""
+    """The cells that types without a cell of their own were given, so that each is looked for once.
 
-    def __init__(self) -> None:
+    Args:
+        alone: returns the vectors that tokens of some types have when they stand alone, float32 ``(n, dim)``: a cell
+            found by that is the same for each text, and a query knows it too. None where types do not tell.
+    """
+
+    def __init__(self, alone: Callable[[Ids], Floats] | None = None) -> None:
+        self.alone = alone
         self._types = np.zeros(0, np.int32)
         self._cells = np.zeros(0, np.int32)
 

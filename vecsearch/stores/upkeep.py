@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vecsearch.stores.disk import Disk
     from vecsearch.stores.protocol import Batch, Encode, Numbers
     from vecsearch.stores.writing import Writer
+    from vecsearch.types import Floats, Ids
 
     Choose = Callable[[Sequence[tuple[int, SegmentRecord]]], list[tuple[int, SegmentRecord]]]
 
@@ -42,14 +43,19 @@ FLUSH_TOKENS = 10_000
 class LoadedCodebook:
     """The codebook of an index that was loaded last, so that readers and the writer have one in memory.
 
+    Args:
+        folder: of the index.
+        alone: see ``RareCells``.
+
     Attributes:
         rare: the cells that rare types were given by it, for the writer alone.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, alone: Callable[[Ids], Floats] | None) -> None:
         self._folder = folder
+        self._alone = alone
         self._loaded: tuple[str, Codebook] | None = None
-        self.rare = RareCells()
+        self.rare = RareCells(alone)
 
     def of(self, record: CodebookRecord) -> Codebook:
         """Return the codebook of a record, read and checked if it is not the one in memory."""
@@ -61,12 +67,12 @@ class LoadedCodebook:
     def keep(self, file: str, codebook: Codebook) -> None:
         """Keep a codebook that was just made and written, or read."""
         self._loaded = (file, codebook)
-        self.rare = RareCells()
+        self.rare = RareCells(self._alone)
 
     def forget(self) -> None:
         """Let it go."""
         self._loaded = None
-        self.rare = RareCells()
+        self.rare = RareCells(self._alone)
 
 
 class Upkeep:
@@ -141,7 +147,7 @@ class Upkeep:
         passages = writer.embedded()
         n_tokens = writer.n_embedded_tokens()
         if n_tokens >= FEWEST_TOKENS:
-            codebook, new = self._coder.train(n_tokens)
+            codebook, new = self._coder.train(n_tokens, self._codebook.rare.alone)
             self._codebook.keep(new.stored.file, codebook)
             written = list(self._coder.write(codebook, None, passages, self._codebook.rare))
             writer.repoint(written, dropped, codebook=new)
