@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
 import shutil
 import sqlite3
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -442,6 +445,51 @@ def test_an_interrupt_between_documents_keeps_what_is_committed(index: Index, mo
     assert documents_of(reopened(index)) == before | {document.id: document for document in new}
 
 
+def test_an_interrupt_at_any_line_of_a_commit_leaves_an_index_that_works_on(tmp_path: Path) -> None:
+    places = {"intern", "commit", "_transaction", "_exclusive", "exclusive", "write"}
+    n_lines, last = 0, 0
+    index = Index.create(tmp_path / "notes", pipeline=tiny_pipeline())
+
+    def trace(frame: Any, event: str, argument: object) -> Any:
+        nonlocal n_lines
+        if "/stores/" not in frame.f_code.co_filename or frame.f_code.co_name not in places:
+            return None
+        if event == "line":
+            n_lines += 1
+            if n_lines == last:
+                raise KeyboardInterrupt
+        return trace
+
+    def add(number: int) -> list[Document]:
+        nonlocal n_lines
+        n_lines = 0
+        new = [Document(id=f"new {number}", text=f"a word{number} of its own {number}")]
+        threading.settrace(trace)
+        sys.settrace(trace)
+        try:
+            index.add(new)
+        finally:
+            sys.settrace(None)
+            threading.settrace(None)  # type: ignore[arg-type]
+        return new
+
+    add(0)
+    assert n_lines > 40
+    for last in range(1, n_lines + 1):
+        before = documents_of(index)
+        if n_lines < last - 1:
+            break  # the one before was not reached
+        with contextlib.suppress(KeyboardInterrupt):
+            add(last)
+        found = documents_of(index)
+        assert found.keys() - before.keys() <= {f"new {last}"}
+        index.add([Document(id=f"next {last}", text=f"one word{last} more{last}")])
+        assert documents_of(index).keys() == found.keys() | {f"next {last}"}
+        index.delete([f"new {last}", f"next {last}"])
+    assert index.verify() == []
+    index.close()
+
+
 class InterruptedEmbedder(TinyEmbedder):
     def rows(self, entries: Sequence[str], starts_word: np.ndarray) -> np.ndarray:
         if self.dim == 16 and "stop" in entries and STOP:
@@ -780,6 +828,8 @@ QUIET_DAMAGES = {
     "document frequency": "UPDATE token_statistics SET document_frequency = document_frequency + 1 WHERE token_id = 2",
     "document frequency gone": "DELETE FROM token_statistics WHERE token_id = 2",
     "total": "UPDATE counters SET value = value + 1 WHERE name = 'n_passages'",
+    "checksums of a segment": "UPDATE segments SET crcs = zeroblob(length(crcs)) WHERE segment_no = 1",
+    "size of a segment": "UPDATE segments SET size = size + 1 WHERE segment_no = 1",
     "reference count": "UPDATE embedded SET n_references = n_references + 1 WHERE embedded_no = 2",
     "length": "UPDATE embedded SET n_tokens = n_tokens + 1 WHERE embedded_no = 2",
     "word": "UPDATE words SET word = 'lyon' WHERE word = 'lion'",

@@ -132,12 +132,23 @@ def map_file(folder: Path, record: StoredFile) -> Bytes:
 def verify_file(folder: Path, record: StoredFile) -> str | None:
     """Hash the whole file again, whatever is remembered; return a sentence about the damage, or None."""
     kind = Path(record.file).suffix[1:]
+    sha256, crcs, size = hashlib.sha256(), [], 0
     try:
         with open(folder / record.file, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+            while block := file.read(_CRC_BLOCK):
+                sha256.update(block)
+                crcs.append(isal_zlib.crc32(block))
+                size += len(block)
     except OSError as error:
         return f"{kind} {record.file} cannot be read: {error.strerror}"
-    return None if found == record.sha256 else f"{kind} {record.file} does not have the SHA-256 it was written with"
+    if sha256.hexdigest() != record.sha256:
+        return f"{kind} {record.file} does not have the SHA-256 it was written with"
+    # the file is right: then the row that names it may be wrong
+    if (np.array(crcs, "<u4").tobytes(), size) != (record.crcs, record.size):
+        return f"meta.db: size or checksums of {kind} {record.file} are not those of the file"
+    if record.file != f"{record.sha256[:32]}.{kind}":
+        return f"meta.db: the name of {kind} {record.file} is not that of its SHA-256"
+    return None
 
 
 def _check_blocks(path: Path, content: Bytes, record: StoredFile) -> None:

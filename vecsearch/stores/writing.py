@@ -64,16 +64,16 @@ class Writer:
         """Return the ids of words; new ones are staged and stored with the next commit."""
         if self._ids is None:
             self._ids = {word: number for number, word in read_words(self.db, self._folder)}
-            # invariant: words are never deleted, so the next id was never used
-            self._next_id = len(self._ids)
         ids = self._ids
         new = set(words).difference(ids)
         if new:
             # in the order of the text: the order of a set differs from process to process
             for word in filter(new.__contains__, dict.fromkeys(words)):
-                ids[word] = self._next_id
-                self._staged[self._next_id] = word
-                self._next_id += 1
+                # invariant: words are never deleted, so the next id was never used.
+                # subtle: in this order, so that an interrupt in between leaves no word that is known but not staged
+                number = len(ids)
+                self._staged[number] = word
+                ids[word] = number
         return np.fromiter(map(ids.__getitem__, words), np.int32, len(words))
 
     def staged_words(self, ids: Ids) -> Mapping[int, str]:
@@ -120,9 +120,11 @@ class Writer:
                 in order. None while these are fresh.
         """
         with self._transaction():
+            # subtle: an interrupt right after a commit leaves words staged that are stored
+            (first,) = self.db.execute("SELECT coalesce(max(token_id), -1) + 1 FROM words").fetchone()
             self.db.conn.executemany(
                 "INSERT INTO words (token_id, word, checksum) VALUES (?, ?, ?)",
-                [(number, word, checksum(number, word)) for number, word in self._staged.items()],
+                [(number, word, checksum(number, word)) for number, word in self._staged.items() if number >= first],
             )
             held = Counter(
                 passage.key for document in batch.documents for passage in document.passages if passage.key is not None
@@ -229,8 +231,9 @@ class Writer:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        self.db.execute("BEGIN IMMEDIATE")
         try:
+            # in here: an interrupt may come between any two statements
+            self.db.execute("BEGIN IMMEDIATE")
             yield
             self._add_counters({"generation": 1})
             self.db.execute("COMMIT")
