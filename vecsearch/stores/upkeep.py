@@ -173,8 +173,9 @@ class Upkeep:
             records = [record for _, record in merged]
             written = self._coder.merged(self._codebook.of(codebook), codebook.number, records, live)
             writer.repoint([written], dropped)
-            for _, record in merged:
-                self._disk.remove(record.file)
+            # where all but one held nothing that lives, what was written may be that one again
+            for file in {record.file for _, record in merged} - manifest.file_names(writer.db):
+                self._disk.remove(file)
 
     def _consolidate(self) -> None:
         fresh = self._writer.fresh()
