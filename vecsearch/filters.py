@@ -96,6 +96,8 @@ class Field:
         """True where the value is one of these."""
         if isinstance(values, str):
             raise FilterError(f"in_ needs a list of values, not the one string {shown(values)}")
+        if not isinstance(values, Iterable):
+            raise FilterError(f"in_ needs a list of values, not {shown(values)}")
         return In(self.key, tuple(values))
 
     def like(self, pattern: str) -> Filter:
@@ -135,7 +137,7 @@ def field(key: str | Iterable[str]) -> Field:
         >>> recent.matches({"id": "a", "title": "", "metadata": {"year": 2021}})
         True
     """
-    parts = key_parts(key) if isinstance(key, str) else tuple(key)
+    parts = key_parts(key) if isinstance(key, str) else tuple(key) if isinstance(key, Iterable) else (key,)
     if not 1 <= len(parts) <= MAX_KEY_PARTS or not all(isinstance(part, str) for part in parts):
         raise FilterError(f"{shown(parts)} is no key: 1 to {MAX_KEY_PARTS} names, each text")
     return Field(resolve_key(parts))

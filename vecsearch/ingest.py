@@ -144,8 +144,10 @@ def documents_from_stream(
         UsageError: ``text`` without an id, a format or an encoding that is none.
         LoadError: the stream is not what ``format`` says; names the line.
     """
-    if format not in _SUFFIX_OF:
+    if not isinstance(format, str) or format not in _SUFFIX_OF:
         raise UsageError(f"no format is called {format!r}; formats: {', '.join(_SUFFIX_OF)}")
+    if id is not None and not isinstance(id, str):
+        raise UsageError(f"an id is text, not {type(id).__name__}")
     if format == "text" and not id:
         raise UsageError("a text needs an id; give one")
     loaders = _Loaders(registry or Registry(), encoding)

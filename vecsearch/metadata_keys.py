@@ -157,7 +157,10 @@ def _escape(character: str) -> str:
 
 def shown(value: object) -> str:
     """Return a value as a message shows it: on one line, printable, not too long."""
-    text = repr(value[:80] if isinstance(value, str) else value)
+    try:
+        text = repr(value[:80] if isinstance(value, str) else value)
+    except (RecursionError, ValueError):  # nested too deeply, or an integer of thousands of digits
+        text = f"a value of type {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 

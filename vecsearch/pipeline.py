@@ -93,7 +93,7 @@ class Pipeline:
         *,
         max_tokens: int = DEFAULT_MAX_TOKENS,
     ) -> None:
-        if max_tokens < 8:
+        if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 8:
             raise UsageError(f"passages of {max_tokens} tokens are too short; max_tokens must be 8 or more")
         self.embedder = embedder
         self.encoder = encoder
@@ -450,6 +450,8 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
     Raises:
         UsageError: a part is not ``key=value``.
     """
+    if not isinstance(spec, str):
+        raise UsageError(f"{spec!r:.80} is no specification; it is text: name, or name:key=value,key=value")
     name, _, rest = spec.partition(":")
     config: dict[str, Any] = {}
     for part in filter(None, rest.split(",")):

@@ -456,6 +456,8 @@ class Preparation:
 
     def _given(self, documents: Sequence[tuple[Document, object, object]]) -> TokenBatch:
         offsets = np.zeros(len(documents) + 1, np.int64)
+        if not documents:  # all were there already
+            return TokenBatch(offsets, np.zeros(0, np.int32), np.zeros((0, self._pipeline.dim), np.float32))
         rows = [_required(document.vectors) for document, _, _ in documents]
         np.cumsum([len(part) for part in rows], out=offsets[1:])
         ids = [

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from vecsearch.errors import SearchTimeoutError, UsageError
+from vecsearch.errors import FilterError, SearchTimeoutError, UsageError
 from vecsearch.fusion import POOL, WEIGHTS, FusionName
 from vecsearch.protocols import Scorer
 from vecsearch.units import Grouping
@@ -22,6 +22,8 @@ Order: TypeAlias = Literal["none", "default", "strict"]
 
 ORDERS: Mapping[str, str] = {"none": "none", "strict": "relative:order=0.5"}
 """The positional encoder that each order other than the default compares by."""
+_LARGEST_NUMBER = 10**300
+"""Integers beyond, which no float can hold, are no seconds and no score."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,10 @@ def checked_request(
             raise UsageError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, choices))}")
     for name, seconds in (("timeout", timeout), ("min_score", min_score)):
         if seconds is not None and (
-            isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds != seconds
+            isinstance(seconds, bool)
+            or not isinstance(seconds, int | float)
+            or seconds != seconds
+            or (isinstance(seconds, int) and abs(seconds) > _LARGEST_NUMBER)
         ):
             raise UsageError(f"{name} is {seconds!r}; it must be a number, or None")
     if mode == "keyword":
@@ -114,6 +119,11 @@ def checked_request(
         from vecsearch.filter_language import parse_filter
 
         where = parse_filter(where)
+    if where is not None:
+        from vecsearch.filters import Filter
+
+        if not isinstance(where, Filter):
+            raise FilterError(f"where is of type {type(where).__name__}; it must be a filter, or its text")
     return Request(
         k=k,
         offset=offset,
@@ -135,6 +145,8 @@ def checked_request(
 def _checked_weights(weights: Mapping[str, float] | None) -> Mapping[str, float]:
     if weights is None:
         return WEIGHTS
+    if not isinstance(weights, Mapping):
+        raise UsageError(f"weights are {weights!r:.80}; give a number of 0 or more for each of {', '.join(WEIGHTS)}")
     if set(weights) != set(WEIGHTS) or not all(
         isinstance(weight, int | float) and 0 <= weight < float("inf") for weight in weights.values()
     ):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,10 @@ MAX_BYTES = 50_000_000
 """Files found in a folder are skipped beyond this size unless the caller says otherwise."""
 
 _LARGEST_IGNORE_FILE = 1_000_000
+_MOST_PATTERNS = 10_000
+_MOST_BACKTRACKING = 2
+"""Of patterns of .gitignore: they become regular expressions, which try every way to share a name among stars."""
+_STARS = re.compile(r"(\\.)|\*+")
 
 _BINARY = frozenset(
     """
@@ -348,8 +353,37 @@ def _enclosing_rules(root: str) -> _Rules:
     return rules
 
 
+def _plainer(line: str) -> str:
+    r"""Return a pattern with every run of stars that means one star made one.
+
+    Example:
+        >>> _plainer("a***b/**/c"), _plainer(r"\***")
+        ('a*b/**/c', '\\**')
+    """
+    return "/".join(
+        part if part == "**" else _STARS.sub(lambda found: found[1] or "*", part) for part in line.split("/")
+    )
+
+
+def _backtracks(line: str) -> int:
+    """Return how many times over a pattern may look at a path: 2 is by the square of its length, 3 by the cube.
+
+    Of the stars within one name the last costs nothing, as the name ends; ``**`` costs where it stands inside.
+
+    Example:
+        >>> _backtracks("**/*.min.*"), _backtracks("a/**/b/**/c"), _backtracks("*a*a*a*a*b")
+        (1, 2, 4)
+    """
+    parts = line.strip("/").split("/")
+    within = max(sum(1 for found in _STARS.finditer(part) if not found[1]) for part in parts)
+    return parts[1:-1].count("**") + max(within - 1, 0)
+
+
 def _ignore_file(path: str) -> GitIgnoreSpec | None:
-    """Return the rules of a file, or None. As git does, links are not followed and lines that say nothing are left."""
+    """Return the rules of a file, or None. As git does, links are not followed and lines that say nothing are left.
+
+    Left as well are patterns that could take forever on a name made for them, and those beyond ``_MOST_PATTERNS``.
+    """
     if not os.path.isfile(path) or os.path.islink(path):
         return None
     from pathspec import GitIgnoreSpec
@@ -361,8 +395,11 @@ def _ignore_file(path: str) -> GitIgnoreSpec | None:
         return None
     patterns: list[GitIgnoreSpecPattern] = []
     for line in lines.split("\n"):
+        line = _plainer(line.rstrip("\r"))
+        if len(patterns) >= _MOST_PATTERNS or _backtracks(line) > _MOST_BACKTRACKING:
+            continue
         try:
-            patterns += GitIgnoreSpec.from_lines([line.rstrip("\r")]).patterns
+            patterns += GitIgnoreSpec.from_lines([line]).patterns
         except ValueError:
             continue
     return GitIgnoreSpec(patterns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -17,6 +18,9 @@ from tests.search_oracle import SearchOracle, assert_right
 from vecsearch import Document, Index, Pipeline
 from vecsearch.stores import coding, upkeep
 
+# of each of the twelve tests below: 300 together, or 5,000 with other ones each time
+IS_LONG = os.environ.get("VECSEARCH_CAMPAIGN") == "long"
+N_SEQUENCES = 417 if IS_LONG else 25
 WORDS = ("dog", "man", "bit", "lion", "the", "cat", "Æsir", "東京", ".", "run_time")
 texts = st.lists(st.sampled_from(WORDS), max_size=50).map(" ".join)
 ids = st.sampled_from(["a", "b", "c", "d'; --", "e\n", "f\x00"])
@@ -117,10 +121,11 @@ def run_machine(pipelines: dict[str, Pipeline], encoder: str) -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         IndexMachine,
         settings=settings(
-            max_examples=20,
+            max_examples=N_SEQUENCES,
             stateful_step_count=15,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],
-            derandomize=True,
+            derandomize=not IS_LONG,
+            print_blob=True,
         ),
     )

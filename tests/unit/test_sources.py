@@ -115,6 +115,23 @@ def test_gitignore_with_lines_that_are_no_patterns_is_read_as_far_as_it_goes(tmp
     assert found(tmp_path) == ["b.txt"]
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    ["*a" * 30 + "*b", "a" + "*" * 500 + "b", "**/a/" * 40 + "b", "/" + "**/" * 500 + "b", "[*a]*" * 30 + "b"],
+)
+def test_gitignore_that_would_take_forever_is_passed_over(tmp_path, pattern):
+    deep = "/".join(["a" * 200] * 8)
+    make(tmp_path, {".gitignore": f"{pattern}\n*.tmp\n", "a" * 250: "x", f"{deep}/{'a' * 250}": "x", "a.tmp": "x"})
+    assert found(tmp_path) == [f"{deep}/{'a' * 250}", "a" * 250]
+
+
+def test_gitignore_patterns_as_people_write_them_count(tmp_path):
+    patterns = ["**/*.min.*", "a/**/*.test.*", "*-*-*.log", "docs/**/build/**", "***.bak", r"\*\*\*star"]
+    names = ["x/y.min.js", "a/b/c.test.py", "1-2-3.log", "docs/x/build/y", "a.bak", "***star", "kept", "docs/x/kept"]
+    make(tmp_path, {".gitignore": "\n".join(patterns), **dict.fromkeys(names, "x")})
+    assert found(tmp_path) == ["docs/x/kept", "kept"]
+
+
 def test_gitignore_that_is_a_link_or_a_folder_says_nothing(tmp_path):
     make(tmp_path, {"rules": "*.txt\n", "root/a.txt": "x", "root/b/.gitignore/x.md": "x", "root/b/c.txt": "x"})
     (tmp_path / "root/.gitignore").symlink_to(tmp_path / "rules")
