@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from vecsearch.errors import DocumentError, LoadError, UsageError, VecsearchError
 from vecsearch.pipeline import Pipeline
 from vecsearch.preparation import Preparation, checked, content_hash
+from vecsearch.seen import File, Seen
 from vecsearch.stores.protocol import Batch, Store
 from vecsearch.types import AddReport, Document, FileRecord, Progress
 
@@ -32,8 +33,6 @@ BATCH_DOCUMENTS = 5_000
 BATCH_TOKENS = 100_000
 """About how many given vectors one commit holds."""
 
-File = tuple[str, str]
-
 
 @dataclass(frozen=True)
 class _Queued:
@@ -45,10 +44,11 @@ class _Queued:
 
 @dataclass
 class _Gathered:
-    """What the next commit will hold."""
+    """What the next commit will hold. ``known``: those of the files that are done that gave documents before."""
 
     queue: list[_Queued] = field(default_factory=list)
     done: list[FileRecord] = field(default_factory=list)
+    known: list[File] = field(default_factory=list)
     size: int = 0
 
 
@@ -81,7 +81,7 @@ class Run:
         self._preparation = preparation
         self._store = store
         self._progress = progress
-        self._seen: dict[str, File | None] = {}
+        self._seen = Seen()
         self._gathered = _Gathered()
         self._pool: futures.ThreadPoolExecutor | None = None
         self._writing: futures.Future[_Committed] | None = None
@@ -111,6 +111,7 @@ class Run:
     ) -> None:
         """Queue the documents of a file."""
         file = (record.root, record.path)
+        is_known = bool(self._store.file_documents(*_one(file)))
 
         def skip(error: VecsearchError) -> None:
             skipped(record, error)
@@ -119,7 +120,7 @@ class Run:
             for document in read():
                 queued = _Queued(checked(document, self._pipeline), content_hash(document), file, skip)
                 if document.id in self._seen:
-                    skip(_taken(document.id, file, self._seen[document.id]))
+                    skip(_taken(document.id, file, self._seen.file_of(document.id)))
                     continue
                 self._put(queued)
         except (LoadError, DocumentError, OSError) as error:
@@ -130,6 +131,8 @@ class Run:
             skip(error)
             return
         self._gathered.done.append(record)
+        if is_known:
+            self._gathered.known.append(file)
 
     def _put(self, queued: _Queued) -> None:
         document = queued.document
@@ -137,7 +140,7 @@ class Run:
             raise UsageError(
                 f"two documents of this call have the id {document.id[:80]!r}; ids must differ", id=document.id
             )
-        self._seen[document.id] = queued.file
+        self._seen.add(document.id, queued.file)
         gathered = self._gathered
         gathered.queue.append(queued)
         n_vectors = 0 if document.vectors is None else len(document.vectors)
@@ -224,7 +227,7 @@ class Run:
                 moved=moved,
                 begun=sorted({queued.file for queued in gathered.queue if queued.file is not None}),
                 done=gathered.done,
-                deleted=self._gone(gathered.done),
+                deleted=self._gone(gathered.known),
             )
         )
         report = AddReport(
@@ -236,14 +239,18 @@ class Run:
         )
         return _Committed(report, taken)
 
-    def _gone(self, done: list[FileRecord]) -> list[str]:
+    def _gone(self, files: list[File]) -> list[str]:
         """Return the documents that files gave before and give no more."""
         return [
             doc_id
-            for record in done
-            for doc_id in self._store.file_documents(record.root, [record.path])
-            if self._seen.get(doc_id) != (record.root, record.path)
+            for file in files
+            for doc_id in self._store.file_documents(*_one(file))
+            if self._seen.file_of(doc_id) != file
         ]
+
+
+def _one(file: File) -> tuple[str, list[str]]:
+    return file[0], [file[1]]
 
 
 def _taken(doc_id: str, file: File | None, owner: File | None) -> DocumentError:
