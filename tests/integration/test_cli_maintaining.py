@@ -14,10 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import click.testing
 import pytest
 from click.testing import CliRunner
 
+import vecsearch
 from tests.data import make_golden
 from tests.integration.test_durability import change, flip
 from vecsearch import Document, Index, Pipeline
@@ -59,6 +61,21 @@ def hits(indexes: Path, name: str = "notes") -> list[tuple[str, int, float]]:
 def commands_in(message: str) -> list[list[str]]:
     """Return the commands that a message names, without the program's name."""
     return [shlex.split(text)[1:] for text in re.findall(r"`(vecsearch [^`]*)`", message)]
+
+
+def test_every_command_that_the_source_names_exists_with_its_options() -> None:
+    named = {
+        found
+        for path in Path(vecsearch.__file__).parent.rglob("*.py")
+        for found in re.findall(r"`vecsearch ([a-z-]+)([^`\n]*)`", path.read_text("utf-8"))
+    }
+    assert {"verify", "repair", "restore", "compact", "index"} <= {name for name, _ in named}
+    for name, rest in named:
+        command = program.get_command(click.Context(program), name)
+        assert command is not None, name
+        options = {option for parameter in command.params for option in parameter.opts}
+        given = set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", rest))
+        assert given <= options, (name, given - options)
 
 
 def overwrite_a_page(folder: Path) -> None:

@@ -42,7 +42,7 @@ from vecsearch.stores import upkeep
 from vecsearch.stores.carving import Carver
 from vecsearch.stores.copying import held, migrate
 from vecsearch.stores.disk import Disk
-from vecsearch.stores.salvage import FoundDocument, LostDocument
+from vecsearch.stores.salvage import FoundDocument, LostDocument, Salvage
 from vecsearch.stores.schema import FORMAT_VERSION, migrations
 from vecsearch.types import FileRecord
 
@@ -222,6 +222,33 @@ def test_every_damaged_page_of_the_database_costs_only_documents_that_are_named(
         shutil.rmtree(done.kept.parent)
         n_lost += len(lost)
     assert n_lost > 0
+
+
+def test_a_damaged_page_of_documents_costs_what_is_on_it_and_no_neighbour(folder: Path) -> None:
+    before, _ = answers(folder)
+    for page in pages_of(folder, "documents"):
+        content = (folder / "meta.db").read_bytes()
+        overwrite_page(folder, page)
+        with Carver(folder) as carver:  # looks at each page for itself
+            on_others = {one.id for one in carver.documents() if isinstance(one, FoundDocument)}
+        with Salvage(folder) as salvage:
+            outcomes = list(salvage.documents())
+        assert {one.id for one in outcomes if isinstance(one, FoundDocument)} == on_others
+        assert {one.id for one in outcomes} == before.keys()
+        (folder / "meta.db").write_bytes(content)
+
+
+def test_pages_that_are_free_bring_nothing_back(folder: Path) -> None:
+    with sqlite3.connect(folder / "meta.db") as db:
+        db.execute("PRAGMA secure_delete = OFF")
+        db.execute("DELETE FROM passages WHERE doc_no > 20")
+        db.execute("DELETE FROM documents WHERE doc_no > 20")
+        assert db.execute("PRAGMA freelist_count").fetchone()[0] > 0
+    db.close()
+    with Carver(folder) as carver:
+        found = {one.id for one in carver.documents() if isinstance(one, FoundDocument)}
+    with Salvage(folder) as salvage:
+        assert found == {one.id for one in salvage.documents() if isinstance(one, FoundDocument)}
 
 
 def test_given_vectors_come_back_and_a_document_without_them_is_lost(tmp_path: Path) -> None:
@@ -548,6 +575,10 @@ def test_a_file_that_a_merge_removes_while_a_commit_is_held_stays_readable(folde
 
 
 def test_an_export_gives_the_same_documents_and_the_same_hits(folder: Path, tmp_path: Path) -> None:
+    with opened(folder) as index:
+        text = "the lion slept and " * 5
+        index.add([Document("sections", text, sections=(19, 57), title="A tree")])
+        assert len(index.search("lion", 30, where='id = "sections"')) == 3
     before = answers(folder)
     lines: list[str] = []
     assert export(folder, lambda one: lines.append(json.dumps(one))) == len(before[0])
