@@ -54,10 +54,6 @@ class Probe:
     similarities: Floats
     spread: float = 1.0
 
-    def of(self, tokens: Numbers) -> Probe:
-        """Return the cells of some tokens of the query."""
-        return replace(self, cells=self.cells[tokens], similarities=self.similarities[tokens])
-
 
 class Codebook:
     """Cells and the code of vectors relative to them. Frozen; threads may share it.

@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     Doubles = npt.NDArray[np.float64]
     Mask = npt.NDArray[np.bool_]
     Bitmap = npt.NDArray[np.uint8]
-    Nearest = tuple[Numbers, Floats, Numbers]
-    """Some tokens of a query, with the similarities and passages of the nearest tokens of each, best first; −1 where
-    there are fewer."""
+    Nearest = tuple[Floats, Numbers]
+    """Similarities and passages of the nearest tokens of each query token, best first; −1 where there are fewer."""
 
 __all__ = ["Coded", "heavy"]
 
@@ -43,8 +42,6 @@ SPREAD = 1.25
 """Of the nearest tokens, a segment gives so many times its share, …"""
 FEWEST_NEAREST = 64
 """… and so many more."""
-MOST_HALVED = 2
-"""Light tokens look at a quarter of that at least."""
 MOST_WIDENED = 8
 """Where few passages are allowed, at most so many times as many cells are looked through."""
 
@@ -79,7 +76,7 @@ class Coded:
         vectors, weights = np.ascontiguousarray(query.vectors[chosen]), query.weights[chosen]
         statistics = replace(query.statistics, background=query.statistics.background[chosen])
         probes = self._probes(vectors, None if query.alone is None else query.alone[chosen], query.allowed, depth)
-        found = self._search(vectors, weights, probes, query.allowed, depth)
+        found = self._search(vectors, probes, query.allowed, depth)
         chance = None if query.chance is None else query.chance[chosen]
         unfound = _unfound(found, chance, len(vectors))
         floors = scorer.reduce(np.ascontiguousarray(unfound[:, None]), np.array([0, 1], np.int64))
@@ -114,7 +111,7 @@ class Coded:
         """Return all passages that were found, ascending, and the place of each number in them; of others, the end."""
         is_found = np.zeros(int(self.numbers[-1]) + 2, bool)
         for of_segment in found:
-            for _, _, numbers in of_segment:
+            for _, numbers in of_segment:
                 is_found[numbers] = True
         is_found[-1] = False  # where −1, which stands for none, is looked up
         union = np.flatnonzero(is_found)
@@ -128,25 +125,15 @@ class Coded:
         return self.codebook.probe(vectors, min(n_probe, self.codebook.n_cells), alone)
 
     def _search(
-        self, vectors: Floats, weights: Floats, probes: list[Probe], allowed: Numbers | None, depth: Depth
+        self, vectors: Floats, probes: list[Probe], allowed: Numbers | None, depth: Depth
     ) -> list[list[Nearest]]:
-        """Return the nearest tokens of each query token in each segment, by the kind of their cells.
-
-        The heaviest tokens look at as many as the depth says, lighter ones at fewer.
-        """
+        """Return the nearest tokens of each query token in each segment, by the kind of their cells."""
         allowing = self._living if allowed is None else bitmap(allowed)
-        halvings = _halvings(weights)
-        found: list[list[Nearest]] = []
+        found = []
         for part in self.parts:
             # of each segment its share, and some more since the nearest are not spread evenly
             n = min(depth.n_nearest, int(SPREAD * depth.n_nearest * part.n / self._n_coded) + FEWEST_NEAREST)
-            found.append([])
-            for level in np.unique(halvings).tolist():
-                tokens = np.flatnonzero(halvings == level)
-                of_level = min(max(n >> level, FEWEST_NEAREST), n, part.n)
-                found[-1] += [
-                    (tokens, *part.search(vectors[tokens], probe.of(tokens), of_level, allowing)) for probe in probes
-                ]
+            found.append([part.search(vectors, probe, min(n, part.n), allowing) for probe in probes])
         return found
 
     @cached_property
@@ -159,20 +146,6 @@ class Coded:
         return None if self._n_coded == int(self.lengths.sum()) else bitmap(self.numbers)
 
 
-def _halvings(weights: Floats) -> Numbers:
-    """Return how many times the number of tokens that are looked at is halved for each token of a query.
-
-    It falls with the root of the weight: light tokens decide less.
-
-    Example:
-        >>> _halvings(np.array([8, 3, 0.7, 2, 0.1], np.float32)).tolist()
-        [0, 0, 1, 1, 2]
-    """
-    shares = np.sqrt(np.maximum(weights / max(float(weights.max(initial=0)), 1e-9), 1e-9))
-    halved: Numbers = np.clip(np.floor(-np.log2(shares)), 0, MOST_HALVED).astype(np.int64)
-    return halved
-
-
 def _unfound(found: list[list[Nearest]], chance: Floats | None, n_query: int) -> Floats:
     """Return how near each token of the query is taken to be to passages that it did not find: float32 ``(n_query,)``.
 
@@ -182,11 +155,11 @@ def _unfound(found: list[list[Nearest]], chance: Floats | None, n_query: int) ->
     bounds = np.full(n_query, -np.inf, np.float32)
     fewest = np.full(n_query, np.inf, np.float32)
     for of_segment in found:
-        for tokens, similarities, numbers in of_segment:
+        for similarities, numbers in of_segment:
             if numbers.shape[1]:
-                full = numbers[:, -1] >= 0
-                bounds[tokens[full]] = np.maximum(bounds[tokens[full]], similarities[full, -1])
-                fewest[tokens] = np.minimum(fewest[tokens], np.where(numbers >= 0, similarities, np.inf).min(axis=1))
+                is_full = numbers[:, -1] >= 0
+                bounds[is_full] = np.maximum(bounds, similarities[:, -1])[is_full]
+                fewest = np.minimum(fewest, np.where(numbers >= 0, similarities, np.inf).min(axis=1))
     if chance is None:
         chance = np.where(np.isfinite(fewest), fewest, 0)
     return np.where(np.isfinite(bounds), np.minimum(bounds, chance), chance).astype(np.float32)
@@ -195,24 +168,17 @@ def _unfound(found: list[list[Nearest]], chance: Floats | None, n_query: int) ->
 def _gather_maxima(reduced: Floats, found: list[list[Nearest]], place_of: Numbers) -> None:
     """Raise each passage's value to the largest similarity that a token of the query found in it."""
     for of_segment in found:
-        for tokens, similarities, numbers in of_segment:
+        for similarities, numbers in of_segment:
             # invariant: what is found comes best first; NumPy keeps the last of several values for one place
             places = place_of[numbers[:, ::-1]]
-            for token, at, values in zip(tokens.tolist(), places, similarities[:, ::-1], strict=True):
-                row = reduced[token]
+            for row, at, values in zip(reduced, places, similarities[:, ::-1], strict=True):
                 row[at] = np.maximum(row[at], values)
 
 
 def _reduced(found: list[list[Nearest]], token: int, scorer: Scorer) -> tuple[Numbers, Floats]:
     """Reduce what one token of the query has found, by passage; passages ascending."""
-    rows = [
-        (values[at], passages[at])
-        for of_segment in found
-        for tokens, values, passages in of_segment
-        for at in np.flatnonzero(tokens == token).tolist()
-    ]
-    similarities = np.concatenate([values for values, _ in rows])
-    numbers = np.concatenate([passages for _, passages in rows])
+    similarities = np.concatenate([values[token] for of_segment in found for values, _ in of_segment])
+    numbers = np.concatenate([passages[token] for of_segment in found for _, passages in of_segment])
     similarities, numbers = similarities[numbers >= 0], numbers[numbers >= 0]
     if not len(numbers):
         return np.zeros(0, np.int64), np.zeros(0, np.float32)
