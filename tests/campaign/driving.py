@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from tests.campaign import shim
 from tests.campaign.scale import IS_LONG, SEED
 
-__all__ = ["Driver", "assert_nothing_wrong"]
+__all__ = ["ROOT", "Driver", "assert_nothing_wrong"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,10 +22,12 @@ class Driver:
 
     Args:
         folder: for the library.
+        project: whose store is broken.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, project: Path = ROOT) -> None:
         self._folder = folder
+        self._project = project
         self._process: subprocess.Popen[str] | None = None
 
     def do(self, module: str, function: str, **arguments: Any) -> Any:
@@ -32,8 +35,9 @@ class Driver:
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.campaign.drive"],
-                cwd=ROOT,
-                env=shim.environment(shim.build(self._folder)),
+                cwd=self._project,
+                env=shim.environment(shim.build(self._folder))
+                | {"PYTHONPATH": os.pathsep.join(map(str, (self._project, self._project / "plugins")))},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

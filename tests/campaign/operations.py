@@ -73,11 +73,25 @@ def _fill_almost(index: Index) -> None:
     index.add(document(number) for number in range(1, 6))
 
 
+def _fill_half_dead(index: Index) -> None:
+    """An index with segments of which one holds nothing that lives: merged with another one, that comes out again."""
+    for numbers in (range(40), range(50, 54), range(60, 65)):
+        index.add(Document(f"{number:04}", " ".join(f"w{number}x{place}" for place in range(30))) for number in numbers)
+        if len(numbers) > 5:
+            index.compact()
+    index.delete([f"{number:04}" for number in range(60, 65)])
+
+
 def _empty(index: Index) -> None:
     pass
 
 
-BASES: dict[str, Callable[[Index], None]] = {"filled": _fill, "almost": _fill_almost, "empty": _empty}
+BASES: dict[str, Callable[[Index], None]] = {
+    "filled": _fill,
+    "almost": _fill_almost,
+    "half dead": _fill_half_dead,
+    "empty": _empty,
+}
 
 
 @dataclass(frozen=True)
@@ -112,6 +126,7 @@ OPERATIONS: dict[str, Operation] = {
     "add files": Operation(lambda index: add_files(index, range(1, 4), 1)),
     "remove files": Operation(lambda index: index.remove_files("/texts", ["1.txt", "2.txt"]), kinds=("vectors",)),
     "flush": Operation(lambda index: index.flush()),
+    "merge": Operation(lambda index: index.flush(), base="half dead", kinds=("codes",)),
     "compact": Operation(lambda index: index.compact()),
     "index metadata": Operation(lambda index: index.index_metadata("number"), kinds=("vectors",)),
     "migrate": Operation(lambda index: index.delete(["none"]), base="golden-1", kinds=("vectors",)),
