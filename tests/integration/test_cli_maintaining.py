@@ -67,7 +67,7 @@ def test_every_command_that_the_source_names_exists_with_its_options() -> None:
     named = {
         found
         for path in Path(vecsearch.__file__).parent.rglob("*.py")
-        for found in re.findall(r"`vecsearch ([a-z-]+)([^`\n]*)`", path.read_text("utf-8"))
+        for found in re.findall(r"`vecsearch ([a-z][a-z-]*)([^`\n]*)`", path.read_text("utf-8"))
     }
     assert {"verify", "repair", "restore", "compact", "index"} <= {name for name, _ in named}
     for name, rest in named:
