@@ -103,7 +103,9 @@ def forbidden_calls(_: str, tree: ast.Module) -> Iterator[str]:
         if isinstance(node, ast.Call):
             name = name_of(node.func)
             head, dot, rest = name.partition(".")
-            if (aliases.get(head, head) + dot + rest) in FORBIDDEN_CALLS:
+            # CDLL(None) is the program itself: no file is loaded
+            is_own = name.endswith("CDLL") and [ast.unparse(one) for one in node.args] == ["None"]
+            if (aliases.get(head, head) + dot + rest) in FORBIDDEN_CALLS and not is_own:
                 yield name
 
 
@@ -239,6 +241,7 @@ PASSING: dict[Gate, list[str]] = {
         "re.compile('x')",
         "from re import compile as c\nc('x')",
         "self.exec(1)",
+        "import ctypes\nctypes.CDLL(None)",
         "import os\nos.open('x')",
     ],
     shells: ["run(x, shell=False)"],
@@ -275,9 +278,8 @@ def test_all_of_the_source_is_read() -> None:
         paths
     )
     assert len(paths) == len(set(paths))
-    assert {path.partition("/")[0] for path in paths if path.startswith("vecsearch_")} == {
-        f"vecsearch_{name}" for name in ("loaders", "positions", "scorers", "tokenizers", "wordllama")
-    }
+    plugins = {path.partition("/")[0] for path in paths if path.startswith("vecsearch_")}
+    assert plugins >= {f"vecsearch_{name}" for name in ("loaders", "positions", "scorers", "tokenizers", "wordllama")}
 
 
 def test_every_reviewed_place_still_exists() -> None:
