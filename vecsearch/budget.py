@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+
 from vecsearch.errors import UsageError
 
-__all__ = ["LEAST_MEMORY", "MEMORY", "checked_memory"]
+__all__ = ["LEAST_MEMORY", "MEMORY", "checked_memory", "give_back"]
 
 MEMORY = 1_000_000_000
 """Bytes, by default …"""
@@ -21,3 +23,12 @@ def checked_memory(memory: int) -> int:
     if isinstance(memory, bool) or not isinstance(memory, int) or memory < LEAST_MEMORY:
         raise UsageError(f"memory is {memory!r}; it must be a whole number of {LEAST_MEMORY:,} bytes or more")
     return memory
+
+
+def give_back() -> None:
+    """Give memory that is not used back to the system: glibc keeps what threads have freed. Elsewhere do nothing."""
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return
+    trim(0)

@@ -42,12 +42,16 @@ FEWEST_TOKENS = 1_000_000
 GROWN = 4
 """When an index has so many times the tokens that its codebook was made for, it gets a new one."""
 TRAINING_TOKENS = 250_000
-"""Tokens of the sample that a codebook is trained on."""
+"""Tokens of the sample that a codebook is trained on: fewer, where the memory for it is less …"""
+FEWEST_TRAINING = 50_000
+"""… but so many in any memory."""
+TRAINING_VECTORS = 1.75
+"""Memory that a token of the sample takes while a codebook is trained, in vectors."""
 LARGEST = 8_000_000
 """Tokens of a segment of codes that is merged no further: fewer, where the memory for it is less."""
-SEGMENT_BYTES = 60
+SEGMENT_BYTES = 80
 """Memory that a token takes while a segment of codes is made or merged."""
-BESIDE_BYTES = 600_000_000
+BESIDE_BYTES = 550_000_000
 """Memory that all else takes while an index is built: libraries, rows of words, words themselves, batches."""
 FEWEST_LARGEST = 500_000
 """Tokens that a segment may have in any memory."""
@@ -109,11 +113,13 @@ class Coder:
         self._folder = disk.folder
         self._encode = encode
         self._dim = dim
-        self._largest = min(LARGEST, max((memory - BESIDE_BYTES) // SEGMENT_BYTES, FEWEST_LARGEST))
+        room = memory - BESIDE_BYTES
+        self._largest = min(LARGEST, max(room // SEGMENT_BYTES, FEWEST_LARGEST))
+        self._n_sample = min(TRAINING_TOKENS, max(int(room / (TRAINING_VECTORS * 4 * dim)), FEWEST_TRAINING))
 
     def train(self, n_tokens: int, alone: Callable[[Ids], Floats] | None) -> tuple[Codebook, NewCodebook]:
         """Train a codebook for an index of so many tokens, and write it; ``alone``: see ``RareCells``."""
-        passages = self._sampled(TRAINING_TOKENS)
+        passages = self._sampled(self._n_sample)
         vectors = np.empty((int(passages[:, 1].sum()), self._dim), np.float32)
         types = np.empty(len(vectors), np.int32)
         begin = 0

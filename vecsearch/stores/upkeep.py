@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vecsearch.ahead import ahead
+from vecsearch.budget import give_back
 from vecsearch.stores import manifest, reading
 from vecsearch.stores.coding import FEWEST_TOKENS, GROWN, Coder, load_codebook
 from vecsearch.stores.manifest import CodebookRecord, segment_records
@@ -147,6 +148,7 @@ class Upkeep:
         passages = writer.embedded()
         n_tokens = writer.n_embedded_tokens()
         if n_tokens >= FEWEST_TOKENS:
+            give_back()
             codebook, new = self._coder.train(n_tokens, self._codebook.rare.alone)
             self._codebook.keep(new.stored.file, codebook)
             written = list(self._coder.write(codebook, None, passages, self._codebook.rare))
