@@ -169,6 +169,18 @@ def test_repair_names_what_is_lost_and_where_the_damaged_index_is(indexes: Path)
     assert done(indexes, "repair", "-i", "notes")["action"] == "none"
 
 
+def test_an_interrupted_replacement_is_told_and_finished(indexes: Path) -> None:
+    before = hits(indexes)
+    (indexes / "notes.ready").mkdir()
+    (indexes / "notes").rename(indexes / "notes.ready" / "notes")
+    failed = run(indexes, "search", "dog", "-i", "notes")
+    assert failed.exit_code == 1
+    (words,) = commands_in(failed.stderr)
+    assert done(indexes, *words)["action"] == "finished"
+    assert hits(indexes) == before
+    assert [path.name for path in indexes.iterdir()] == ["notes"]
+
+
 def test_compact_drops_what_deleted_documents_left(indexes: Path) -> None:
     run(indexes, "delete", *map(str, range(20)), "-i", "notes")
     counts = done(indexes, "compact", "-i", "notes")

@@ -50,6 +50,13 @@ def resolve(settings: Settings, name: str | None) -> str:
         # a name need not be listed: a folder that may not be read can still hold readable ones
         if name in there or is_index(folder_of(settings, name)):
             return name
+        if is_index(folder_of(settings, f"{name}.ready") / name):
+            raise IndexNotFoundError(
+                f"index {name!r} was being replaced by a repaired or restored one when the process died; `vecsearch "
+                f"repair -i {name}` puts it in its place",
+                path=str(folder_of(settings, name)),
+                names=there,
+            )
         known = f"there are: {', '.join(there)}" if there else "there is none"
         raise IndexNotFoundError(
             f"no index is called {name!r} in {settings.indexes}; {known}; "
