@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.campaign.driving import ROOT, Driver
+from tests.campaign.driving import MEMORY, ROOT, Driver
 
 __all__ = ["BROKEN", "Broken", "main"]
 
@@ -35,7 +35,7 @@ class Broken:
     work: tuple[str, str, dict[str, Any]]
 
 
-def _losses(name: str, kind: str = "vectors", n_states: int = 300) -> tuple[str, str, dict[str, Any]]:
+def _losses(name: str, kind: str = "vectors", n_states: int = 150) -> tuple[str, str, dict[str, Any]]:
     return "power", "losses", {"name": name, "kind": kind, "durability": "full", "n_states": n_states}
 
 
@@ -115,7 +115,7 @@ def main() -> None:
     for one in BROKEN:
         if sys.argv[1:] and not any(word in one.what for word in sys.argv[1:]):
             continue
-        with tempfile.TemporaryDirectory() as name:
+        with tempfile.TemporaryDirectory(dir=MEMORY) as name:
             folder = Path(name)
             ignored = shutil.ignore_patterns("__pycache__", "data")
             for part in ("vecsearch", "plugins", "tests"):

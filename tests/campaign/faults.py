@@ -12,7 +12,7 @@ from tests.campaign import children
 from tests.campaign.operations import NEXT, documents_of, small, state_of, strays_of, work_on
 from tests.campaign.shim import Shim
 from tests.campaign.worlds import World
-from vecsearch import IndexDamagedError, StorageError, VecsearchError
+from vecsearch import IndexDamagedError, IndexReadOnlyError, StorageError, VecsearchError
 
 __all__ = ["ends", "failures", "look"]
 
@@ -119,7 +119,8 @@ def _failing(world: World, n: int, error: int, for_good: bool, reads: bool) -> A
     with index:
         try:
             world.operation.run(index)
-        except StorageError as raised:
+        except (StorageError, IndexReadOnlyError) as raised:
+            # SQLite opens for reading what it cannot open for writing, and refuses to write later
             message = raised.message
         except IndexDamagedError as raised:
             if not reads:  # what a disk cannot read, SQLite calls damaged
