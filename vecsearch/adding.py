@@ -179,7 +179,10 @@ class Run:
             for queued in gathered.queue
             if (record := stored.get(queued.document.id)) is None or record.content_hash != queued.content_hash
         ]
-        return self._preparation.begin(new)
+        try:
+            return self._preparation.begin(new)
+        except VecsearchError:
+            return None  # it is raised in its turn, when all of this is done again
 
     def _settle(self) -> None:
         """Wait for the batch that is being written."""

@@ -157,6 +157,20 @@ def test_a_batch_that_fails_leaves_those_before_it_and_nothing_after(tmp_path: P
         assert index.verify() == []
 
 
+def test_a_text_that_fails_ahead_of_its_turn_fails_in_its_turn(tmp_path: Path) -> None:
+    class Refusing(TinyTokenizer):
+        def tokenize(self, texts: Sequence[str]) -> Tokens:
+            if any("only70" in text for text in texts):
+                raise ValueError("no such text")
+            return super().tokenize(texts)
+
+    told: list[Progress] = []
+    with Index.create(tmp_path / "index", pipeline=tiny_pipeline(tokenizer=Refusing())) as index:
+        with pytest.raises(PluginError, match="no such text"):
+            index.add(with_only_70(), progress=told.append)
+        assert index.info()["n_documents"] == told[-1].n_documents == 60
+
+
 def test_the_failure_of_a_batch_comes_before_that_of_the_source(tmp_path: Path) -> None:
     def broken() -> Iterator[Document]:
         yield from with_only_70()[:85]
