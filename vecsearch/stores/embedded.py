@@ -407,8 +407,7 @@ class EmbeddedStore:
             db = connect(self.folder / DATABASE_NAME, durability=self._disk.durability)
             undo.callback(db.conn.close)
             # subtle: what SQLite cannot open for writing it opens for reading, and says so only when it is to write
-            db.execute("BEGIN IMMEDIATE")
-            db.execute("ROLLBACK")
+            db.execute("DELETE FROM counters WHERE 0")
             self._disk.settle(manifest.file_names(db))
             writer = writing.Writer(db, self.folder, self._dim, self._memory)
             writer.migrate()
