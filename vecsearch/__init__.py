@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from vecsearch.hookspecs import hookimpl
     from vecsearch.index import Index
     from vecsearch.pipeline import GivenVectors, Pipeline
+    from vecsearch.plugins import Registry
     from vecsearch.protocols import (
         AligningEncoder,
         CollectionStatistics,
@@ -66,6 +67,7 @@ _HOMES = {
     "vecsearch.hookspecs": "hookimpl",
     "vecsearch.index": "Index",
     "vecsearch.pipeline": "GivenVectors Pipeline",
+    "vecsearch.plugins": "Registry",
     "vecsearch.protocols": (
         "AligningEncoder CollectionStatistics ContextualEmbedder Embedder Loader Plugin PositionalEncoder Scorer "
         "SourceFile StaticEmbedder Tokenizer"
@@ -106,6 +108,7 @@ __all__ = [
     "PluginNotFoundError",
     "PositionalEncoder",
     "QueryError",
+    "Registry",
     "Scorer",
     "SearchTimeoutError",
     "SourceFile",

@@ -1,0 +1,1 @@
+"""Contextual token vectors from encoders in ONNX files, and the preset ``minilm``."""
