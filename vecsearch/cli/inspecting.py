@@ -10,6 +10,7 @@ import click
 from vecsearch.cli.indexes import open_index
 from vecsearch.cli.options import index_option, json_option
 from vecsearch.cli.output import columns, in_color, one_line, write, write_json
+from vecsearch.cli.scaffolding import new_command
 from vecsearch.cli.settings import Settings, pass_settings
 
 __all__ = ["info_command", "plugins_command", "tune_command"]
@@ -96,22 +97,27 @@ def tune_command(
             click.echo(f"the recall of {facts['target']:g} was not reached; --exact finds everything", err=True)
 
 
-@click.command(
+@click.group(
     "plugins",
+    invoke_without_command=True,
     epilog="""Examples:
 
 \b
   vecsearch plugins
-  VECSEARCH_DISABLE_PLUGINS=loaders vecsearch plugins --json""",
+  VECSEARCH_DISABLE_PLUGINS=loaders vecsearch plugins --json
+  vecsearch plugins new acme_words --kind tokenizer""",
 )
 @json_option("one object a line; kind, name, version, plugin, distribution, error")
 @pass_settings
-def plugins_command(settings: Settings, is_json: bool) -> None:
-    """List the installed plugins.
+@click.pass_context
+def plugins_command(ctx: click.Context, settings: Settings, is_json: bool) -> None:
+    """List the installed plugins, or begin a new one.
 
     Kind, name and version of everything they register, and the distribution that brings it. A plugin that is broken,
     or in conflict with another, is listed last with its error and does not stop the others.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     from vecsearch.plugins import Registry
 
     installed = Registry().installed()
@@ -127,3 +133,6 @@ def plugins_command(settings: Settings, is_json: bool) -> None:
         write(line + "\n")
         if one.error:
             write("    " + in_color(one_line(one.error), is_colored, fg="red") + "\n")
+
+
+plugins_command.add_command(new_command)
