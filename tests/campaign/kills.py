@@ -163,6 +163,8 @@ def interrupts(folder: str, kind: str, n: int, seed: int) -> dict[str, Any]:
         def work(say: Callable[[str], None]) -> Any:
             small(kind)
             n_done = 0
+            # what is started in the background ignores this signal
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             index = Index.open(path, pipeline=tiny_pipeline())
             try:
                 say("begun")

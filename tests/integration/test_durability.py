@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests import children
+from tests.coded import search_codes
 from tests.tiny import TinyEmbedder, TinyEncoder, tiny_pipeline
 from vecsearch import (
     Document,
@@ -729,6 +730,31 @@ def test_a_segment_is_hashed_once_and_again_only_when_it_changes(
     monkeypatch.setattr(checksums, "_folder", lambda: Path(os.devnull) / "no cache")
     assert hashed_by_a_search() == segments
     assert hashed_by_a_search() == segments
+
+
+def test_a_merge_with_segments_of_deleted_passages_keeps_what_it_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search_codes(monkeypatch, fewest=200)
+    monkeypatch.setattr(upkeep, "SEGMENT_TOKENS", 100)
+    monkeypatch.setattr(Index, "tune", lambda index: None)  # takes seconds, and moves no file
+
+    def some(*numbers: int) -> list[Document]:
+        return [Document(id=f"{n:04}", text=" ".join(f"w{n}x{place}" for place in range(30))) for n in numbers]
+
+    with Index.create(tmp_path / "notes", pipeline=tiny_pipeline()) as index:
+        index.add(some(*range(20)))
+        index.compact()
+        index.add(some(50, 51, 52, 53))
+        kept = set(index.path.glob("*.codes"))
+        index.add(some(60, 61, 62, 63, 64))
+        index.delete(["0060", "0061", "0062", "0063", "0064"])
+        assert len(set(index.path.glob("*.codes"))) == 3
+        index.flush()
+        # nothing but what the segment before held is alive: the merged one is the same file
+        assert set(index.path.glob("*.codes")) == kept
+        assert index.verify() == []
+        assert index.search("w51x3 w51x4", 1)[0].doc_id == "0051"
 
 
 # damaged rows
