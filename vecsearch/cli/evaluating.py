@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
-from vecsearch.cli.options import Spec, json_option
+from vecsearch.cli.options import Spec, json_option, model_option
 from vecsearch.cli.output import flush, json_line, one_line, visible, write, write_json
 from vecsearch.cli.progress import Meter
 
@@ -41,7 +41,6 @@ def _parts(command: Function) -> Function:
     """Add the options that say what is compared, each of them to be given as often as wanted."""
     specs = {
         "tokenizer": "Tokenizer, name or name:key=value,…  [default: word]",
-        "embedder": "Embedder, likewise.  [default: wordllama]",
         "encoder": "Positional encoder, likewise.  [default: relative]",
         "scorer": "Scorer, likewise.  [default: the one that suits the embedder]",
     }
@@ -54,7 +53,7 @@ def _parts(command: Function) -> Function:
         command = click.option(f"--{name}", multiple=True, type=click.Choice(values), help=help)(command)
     for name, help in reversed(specs.items()):
         command = click.option(f"--{name}", multiple=True, type=Spec(), metavar="SPEC", help=help)(command)
-    return command
+    return model_option("wordllama", multiple=True)(command)
 
 
 @click.command(

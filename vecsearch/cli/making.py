@@ -59,10 +59,12 @@ def open_or_create(
 def _wanted(recorded: Mapping[str, Any], given: Parts) -> Pipeline:
     """Return the recorded pipeline with the given parts in place of its own."""
     from vecsearch.pipeline import Pipeline, load_pipeline, parse_spec
+    from vecsearch.plugins import Registry
 
-    if recorded["tokenizer"] is None and ("tokenizer" in given or "embedder" in given):
-        # an embedder with a tokenizer of its own, or given vectors: the parts alone say what is wanted
+    if recorded["embedder"] is None and ("tokenizer" in given or "embedder" in given):
+        # given vectors: the parts alone say what is wanted
         return Pipeline.from_names(**given)
+    registry = Registry()
     parts = dict(recorded)
     for part, value in given.items():
         if part == "max_tokens":
@@ -70,4 +72,9 @@ def _wanted(recorded: Mapping[str, Any], given: Parts) -> Pipeline:
         else:
             name, config = parse_spec(value)
             parts[part] = {"name": name, "config": config}
-    return load_pipeline(parts)
+    if "embedder" in given and "tokenizer" not in given:
+        if hasattr(registry.get("embedder", parts["embedder"]["name"]), "tokenizer"):
+            parts["tokenizer"] = None  # it brings its own
+        elif parts["tokenizer"] is None:
+            parts["tokenizer"] = {"name": "word", "config": {}}
+    return load_pipeline(parts, registry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +24,7 @@ __all__ = [
     "index_or_new_option",
     "json_option",
     "memory_option",
+    "model_option",
     "npy_option",
     "pipeline_options",
     "spec_option",
@@ -72,6 +74,26 @@ class Spec(click.ParamType[str]):
         except UsageError as error:
             self.fail(error.message, param, ctx)
         return str(value)
+
+
+class Model(Spec):
+    """An embedder: a ``Spec``, or the path of a folder with a model, which must hold a separator (``./model``)."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the specification; of a folder, that of the embedder which reads it."""
+        text = str(value)
+        name, colon, _ = text.partition(":")
+        is_path = any(sign in name for sign in {os.sep, os.altsep or os.sep}) or name in (".", "..")
+        if not is_path:
+            return super().convert(value, param, ctx)
+        # what follows a colon would be options, and those part at commas
+        path = os.path.abspath(os.path.expanduser(text))
+        if "," in path:
+            self.fail(f"the path {path!r} has a comma, which no specification can hold; rename it", param, ctx)
+        if not os.path.isdir(path):
+            hint = " (options of a model follow as onnx:path=FOLDER,key=value)" if colon else ""
+            self.fail(f"{path} is not a folder; give one with model.onnx and tokenizer.json{hint}", param, ctx)
+        return f"onnx:path={path}"
 
 
 def index_option(command: Command) -> Command:
@@ -135,6 +157,24 @@ def spec_option(kind: str, help: str, default: str | None = None) -> Callable[[C
     return click.option(f"--{kind}", type=Spec(), metavar="SPEC", default=default, help=help)
 
 
+def model_option(default: str, **options: Any) -> Callable[[Command], Command]:
+    """Add ``--model SPEC``, also called ``--embedder``: ``embedder``.
+
+    Args:
+        default: what the help says of it.
+        options: of the click option.
+    """
+    return click.option(
+        "--model",
+        "--embedder",
+        "embedder",
+        type=Model(),
+        metavar="SPEC",
+        help=f"Embedder: name, name:key=value,… or a folder with an ONNX model.  [default: {default}]",
+        **options,
+    )
+
+
 def pipeline_options(command: Command) -> Command:
     """Add the options of a new index: ``tokenizer``, ``embedder``, ``encoder`` and ``passage_tokens``."""
     options: list[Callable[[Command], Command]] = [
@@ -145,7 +185,7 @@ def pipeline_options(command: Command) -> Command:
             help="Longest passage, in tokens, of a new index.  [default: 256]",
         ),
         spec_option("encoder", "Positional encoder of a new index: name or name:key=value,…  [default: relative]"),
-        spec_option("embedder", "Embedder of a new index: name or name:key=value,…  [default: wordllama]"),
+        model_option("wordllama, for a new index"),
         spec_option("tokenizer", "Tokenizer of a new index: name or name:key=value,…  [default: word]"),
     ]
     for option in options:

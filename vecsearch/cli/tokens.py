@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vecsearch.cli.indexes import open_index
-from vecsearch.cli.options import index_option, json_option, spec_option
+from vecsearch.cli.options import index_option, json_option, model_option, spec_option
 from vecsearch.cli.output import columns, in_color, one_line, visible, write, write_json
 from vecsearch.cli.settings import Settings, pass_settings
 
@@ -35,7 +35,7 @@ _BACKGROUNDS = ("blue", "magenta")
 @click.argument("text")
 @index_option
 @spec_option("tokenizer", "Tokenizer: name or name:key=value,…  [default: that of -i, else word]")
-@spec_option("embedder", "Embedder for --vectors: name or name:key=value,…  [default: that of -i, else wordllama]")
+@model_option("that of -i, else wordllama")
 @spec_option("encoder", "Positional encoder for --vectors, likewise.  [default: that of -i, else relative]")
 @click.option(
     "--vectors",
