@@ -54,10 +54,10 @@ def test_a_process_that_ends_at_any_io_call_leaves_the_old_state_or_the_new(
         name=name,
         kind=kind,
         durability="full",
-        n_at_most=sized(8, 100_000),
+        n_at_most=sized(5, 100_000),
         seed=SEED,
     )
-    assert_nothing_wrong(found, 8)
+    assert_nothing_wrong(found, 5)
 
 
 @pytest.mark.parametrize(("name", "kind"), EVERY)
@@ -71,10 +71,10 @@ def test_an_io_call_that_fails_leaves_the_old_state_a_clear_error_and_an_index_t
         name=name,
         kind=kind,
         durability="full",
-        n_at_most=sized(8, 0),
+        n_at_most=sized(5, 0),
         seed=SEED,
     )
-    assert_nothing_wrong(found, 8)
+    assert_nothing_wrong(found, 5)
 
 
 @pytest.mark.parametrize(("name", "kind"), EVERY)
@@ -88,7 +88,7 @@ def test_a_power_loss_leaves_the_old_state_or_the_new_and_what_was_acknowledged(
         name=name,
         kind=kind,
         durability="full",
-        n_states=sized(40, 2_000),
+        n_states=sized(30, 2_000),
         seed=SEED,
     )
     assert_nothing_wrong(found)
@@ -122,14 +122,14 @@ def test_what_was_acknowledged_survives_kills_at_random_moments(driver: Driver, 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_interrupt_at_a_random_moment_leaves_an_index_that_works_on(driver: Driver, folder: Path, kind: str) -> None:
-    found = driver.do("kills", "interrupts", folder=str(folder), kind=kind, n=sized(20, 500), seed=SEED)
+    found = driver.do("kills", "interrupts", folder=str(folder), kind=kind, n=sized(10, 500), seed=SEED)
     assert_nothing_wrong(found)
     assert found["seen"]["interrupted"] > found["n"] // 4
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_too_little_memory_leaves_an_index_that_is_whole(driver: Driver, folder: Path, kind: str) -> None:
-    found = driver.do("kills", "starved", folder=str(folder), kind=kind, n=sized(4, 250), seed=SEED)
+    found = driver.do("kills", "starved", folder=str(folder), kind=kind, n=sized(2, 250), seed=SEED)
     assert_nothing_wrong(found)
 
 
