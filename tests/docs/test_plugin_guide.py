@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import os
 import re
 import shutil
-import subprocess
 import sys
-import sysconfig
-import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+import vecsearch
+from tests.plugin_packages import ROOT, Place, clean_environment, lay_metadata
+from vecsearch import plugins, testing
+
 GUIDE = ROOT / "docs" / "plugins.md"
+WALK = "One of each kind"
 
 
 class Block(NamedTuple):
@@ -26,9 +26,26 @@ class Block(NamedTuple):
     text: str
 
 
-def blocks() -> list[Block]:
+def section(heading: str) -> str:
+    """Return a section of the guide, the smaller ones below it included."""
+    found = re.search(rf"^## {re.escape(heading)}\n.*?(?=^## |\Z)", GUIDE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    assert found, heading
+    return found[0]
+
+
+def blocks_of(text: str) -> list[Block]:
     fence = re.compile(r"(?:^`([^`\n]+)`\n\n)?^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-    return [Block(*match.groups()) for match in fence.finditer(GUIDE.read_text("utf-8"))]
+    return [Block(*match.groups()) for match in fence.finditer(text)]
+
+
+def walk() -> list[Block]:
+    """Return the blocks of the section that makes a package of each kind by command."""
+    return blocks_of(section(WALK))
+
+
+def blocks() -> list[Block]:
+    """Return all other blocks: those of the package that is made by hand, and what follows."""
+    return blocks_of(GUIDE.read_text("utf-8").replace(section(WALK), ""))
 
 
 def files() -> dict[str, str]:
@@ -39,67 +56,12 @@ def consoles(word: str) -> list[str]:
     return [block.text for block in blocks() if block.language == "console" and word in block.text]
 
 
-class Place:
-    """A folder to work in, with `python`, `vecsearch` and the guide's package."""
-
-    def __init__(self, folder: Path, python: str, paths: list[str]) -> None:
-        self.folder = folder / "work"
-        self.folder.mkdir(parents=True)
-        programs = folder / "bin"
-        programs.mkdir()
-        for name, command in (("python", f'"{python}"'), ("vecsearch", f'"{python}" -m vecsearch')):
-            program = programs / name
-            program.write_text(f'#!/bin/sh\nexec {command} "$@"\n', "utf-8")
-            program.chmod(0o755)
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("VECSEARCH", "PYTEST"))}
-        self.environment = {
-            **kept,
-            "PATH": os.pathsep.join([str(programs), os.environ["PATH"]]),
-            "PYTHONPATH": os.pathsep.join(paths),
-            "PYTHONUTF8": "1",
-            "NO_COLOR": "1",
-        }
-
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(command, capture_output=True, text=True, cwd=self.folder, env=self.environment)
-
-    def console(self, text: str) -> None:
-        """Run the commands of a console block one after another; compare what each writes to stdout."""
-        parts = re.split(r"^\$ (.*)\n", text, flags=re.MULTILINE)
-        assert parts[0] == ""
-        for command, expected in zip(parts[1::2], parts[2::2], strict=True):
-            run = self.run("bash", "-c", command)
-            assert run.returncode == (1 if "grep -c" in command else 0), (command, run.stderr)
-            assert matches(run.stdout, expected), f"$ {command}\n{run.stdout}{run.stderr}"
-
-
-def matches(seen: str, expected: str) -> bool:
-    """Return whether an output is as expected, where a line `...` stands for any number of lines."""
-    pattern = "".join(r"(?:.*\n)*" if line == "..." else re.escape(line) + r"[ ]*\n" for line in expected.splitlines())
-    return re.fullmatch(pattern, seen) is not None
-
-
 def write_package(folder: Path) -> None:
     for name, text in files().items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
     (folder / "acme_vecsearch" / "__init__.py").touch()
-
-
-def lay_metadata(folder: Path) -> None:
-    """Write what an installer would write beside the package."""
-    project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
-    info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n", "utf-8"
-    )
-    groups = [
-        f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in points.items())
-        for group, points in project["entry-points"].items()
-    ]
-    (info / "entry_points.txt").write_text("".join(groups), "utf-8")
 
 
 @pytest.fixture
@@ -194,34 +156,91 @@ def test_disabled_plugins_are_not_listed(place):
     assert '"plugin": "acme"' in place.run("vecsearch", "plugins", "--json").stdout
 
 
+def without_docstrings(code: str) -> str:
+    """Return code as it is without docstrings, comments and spacing."""
+    tree = ast.parse(code)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            del node.body[0]
+    return ast.dump(tree)
+
+
+def take_walk(place: Place, install: str) -> None:
+    """Carry out the section that makes a package of each kind.
+
+    Args:
+        place: to do it in.
+        install: ``"pip"``, or ``"by hand"``: metadata are laid beside the packages, which stand on the path already, and
+            their tests are not run (tests/integration/test_scaffolding.py runs them, in less time).
+    """
+    for block in walk():
+        if block.path is not None:
+            written = (place.folder / block.path).read_text("utf-8")
+            assert without_docstrings(written) == without_docstrings(block.text), block.path
+        elif block.language == "sh":
+            for line in block.text.splitlines():
+                if install == "by hand":
+                    for name in re.findall(r"-e \./(\w+)", line):
+                        lay_metadata(place.folder / name)
+                    continue
+                run = place.run("bash", "-c", line)
+                assert run.returncode == 0, f"{line}\n{run.stdout}{run.stderr}"
+                assert "pytest" not in line or re.search(r"[4-9] passed", run.stdout), run.stdout
+        else:
+            assert block.language == "console"
+            place.console(block.text)
+
+
+def walked_names() -> list[str]:
+    return re.findall(r"^\$ vecsearch plugins new (\w+) --kind \w+$", section(WALK), re.MULTILINE)
+
+
+def test_guide_makes_one_package_of_each_kind_and_shows_what_is_written(tmp_path):
+    kinds = re.findall(r"^\$ vecsearch plugins new \w+ --kind (\w+)$", section(WALK), re.MULTILINE)
+    assert sorted(kinds) == sorted(set(plugins.KINDS) - {"command"})
+    paths = [str(tmp_path / "place" / "work" / name) for name in walked_names()]
+    take_walk(Place(tmp_path / "place", sys.executable, [*paths, *filter(None, sys.path)]), "by hand")
+
+
+def test_class_that_the_guide_shows_must_be_the_one_that_is_written():
+    code = 'class A:\n    """Text."""\n\n    x = 1  # why\n'
+    assert without_docstrings(code) == without_docstrings("class A:\n    x = 1\n")
+    assert without_docstrings(code) != without_docstrings("class A:\n    x = 2\n")
+
+
+def test_stability_names_all_that_is_public():
+    text = section("Stability")
+    rows = dict(re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", text, re.MULTILINE))
+    assert set(re.findall(r"`(\w+)`", rows["checks"])) == set(testing.__all__)
+    arrays = set(re.findall(r"`(\w+)`", rows["types of arrays"]))
+    assert (
+        f"types for annotations ({', '.join(f'`{name}`' for name in ('Floats', 'Ids', 'Offsets', 'Spans', 'Bools'))})"
+        in (" ".join(GUIDE.read_text("utf-8").split()))
+    )
+    assert arrays == {"Floats", "Ids", "Offsets", "Spans", "Bools"}
+    assert f"`{plugins.GROUP}`" in rows["the environment"]
+    assert f"`{plugins.DISABLE}`" in rows["the environment"]
+    major, minor = map(int, vecsearch.__version__.split(".")[:2])
+    assert f"`vecsearch>={major}.{minor},<{major}.{minor + 2}`" in text
+
+
 @pytest.mark.campaign
-@pytest.mark.skipif(importlib.util.find_spec("hatchling") is None, reason="building wheels offline needs hatchling")
 @pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="the project's source is not here to be built")
 def test_guide_holds_in_a_clean_environment_with_everything_installed_by_pip(tmp_path):
     package = tmp_path / "acme-vecsearch"
     write_package(package)
-    wheels = tmp_path / "wheels"
-    offline = ["--no-index", "--no-deps", "--disable-pip-version-check", "-q"]
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", *offline, "--no-build-isolation", "-w", wheels, ROOT, package],
-        check=True,
-    )
-    home = tmp_path / "venv"
-    subprocess.run([sys.executable, "-m", "venv", home], check=True)
-    python = home / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", *offline, *sorted(wheels.glob("*.whl"))], check=True)
-    # Dependencies come from this environment, not from the network. Its own .pth files are not followed from there,
-    # and the new environment's packages stand before it: vecsearch itself is the one that pip has just installed.
-    (site_packages,) = home.glob("lib/python*/site-packages")
-    dependencies = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    (site_packages / "dependencies.pth").write_text("\n".join(sorted(dependencies)) + "\n", "utf-8")
-
+    python, offline = clean_environment(tmp_path / "clean", package)
     place = Place(tmp_path / "place", str(python), [])
-    del place.environment["PYTHONPATH"]
+    # `pip` is that of the environment, and finds there what it builds with
+    place.environment |= {key: value for key, value in offline.items() if key.startswith("PIP_")}
+    place.environment["PATH"] = place.environment["PATH"].replace(
+        os.pathsep, f"{os.pathsep}{python.parent}{os.pathsep}", 1
+    )
+    place.environment["PYTHONPATH"] = offline["PYTHONPATH"]
     for name in ("wrong.py", "tests/test_conformance.py"):
         shutil.copy(package / name, place.folder)
     where = place.run("python", "-c", "import vecsearch, vecsearch_scorers as s; print(vecsearch.__file__, s.__file__)")
-    assert where.stdout.count(str(home)) == 2, where.stdout + where.stderr
+    assert where.stdout.count(str(python.parents[1])) == 2, where.stdout + where.stderr
     for block in blocks():
         if block.language == "console":
             place.console(block.text)
@@ -230,3 +249,4 @@ def test_guide_holds_in_a_clean_environment_with_everything_installed_by_pip(tmp
             assert run.returncode == 0, run.stderr
     run = place.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_conformance.py")
     assert "3 passed" in run.stdout, run.stdout + run.stderr
+    take_walk(place, "pip")
