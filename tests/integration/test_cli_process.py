@@ -130,7 +130,7 @@ def test_an_encoding_without_the_characters_is_no_failure(indexes: Path) -> None
 
 
 def test_ctrl_c_keeps_what_is_committed_and_says_so(tmp_path: Path, terminal: Terminal) -> None:
-    lines = [json.dumps({"id": f"{number:05}", "text": f"note {number} " + 60 * "dog "}) for number in range(6000)]
+    lines = [json.dumps({"id": f"{number:05}", "text": f"note {number} " + 60 * "dog "}) for number in range(12_000)]
     # a test run in the background of a shell ignores SIGINT, and its children would inherit that
     heeding = "import signal; signal.signal(2, signal.default_int_handler); from vecsearch.cli import main; main()"
     command = [sys.executable, "-c", heeding, "--indexes", str(tmp_path), "add", "-", "-i", "mail"]
@@ -157,12 +157,12 @@ def test_ctrl_c_keeps_what_is_committed_and_says_so(tmp_path: Path, terminal: Te
     with Index.open(tmp_path / "mail", read_only=True) as index:
         n_there = index.info()["n_documents"]
     # a commit that the signal cut short of being reported may have come on top
-    assert 0 < n_committed <= n_there < 6000
+    assert 0 < n_committed <= n_there < 12_000
     again = subprocess.run(
         [*command, "--json"], input="".join(line + "\n" for line in lines).encode(), capture_output=True, check=True
     )
     report = json.loads(again.stdout)
-    assert (report["n_documents"], report["n_unchanged"]) == (6000 - n_there, n_there)
+    assert (report["n_documents"], report["n_unchanged"]) == (12_000 - n_there, n_there)
 
 
 def test_ctrl_c_while_the_program_starts_is_no_traceback_either() -> None:
