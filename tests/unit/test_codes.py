@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -148,3 +151,29 @@ def test_other_blocks_are_refused(codebook: Codebook) -> None:
         Codes.build(codebook, [(vectors[:4], types, numbers)])
     with pytest.raises(ValueError, match="must be"):
         Codes.build(codebook, [(vectors[:, :5], types, numbers)])
+
+
+def test_codes_of_a_mapped_file_are_let_go_and_come_back(
+    tmp_path: Path, codes: Codes, codebook: Codebook, sample: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> None:
+    (tmp_path / "codes").write_bytes(codes.to_bytes())
+    with open(tmp_path / "codes", "rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    from_file = Codes.from_buffer(codebook, np.frombuffer(mapped, np.uint8))
+
+    def resident() -> int:
+        """Return how many KiB of the file this process has in memory."""
+        lines = Path("/proc/self/smaps").read_text("utf-8").splitlines()
+        place = next(i for i, line in enumerate(lines) if line.endswith(str(tmp_path / "codes")))
+        return next(int(line.split()[1]) for line in lines[place:] if line.startswith("Rss:"))
+
+    query = sample[0][:3]
+    before = found(from_file, codebook, query, N)
+    if Path("/proc/self/smaps").exists():
+        assert resident() > 0
+        from_file.let_go()
+        assert resident() == 0
+    from_file.let_go()
+    assert found(from_file, codebook, query, N) == before
+    codes.let_go()  # of no file: nothing to let go of
+    assert found(codes, codebook, query, N) == before

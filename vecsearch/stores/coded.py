@@ -100,6 +100,11 @@ class Coded:
 
         return Scan(numbers, scored(reduced, lengths), 0.0, depth.n_rescored, scored_unfound)
 
+    def let_go(self) -> None:
+        """Let the system take back what of the files of codes is in memory; see ``Codes.let_go``."""
+        for part in self.parts:
+            part.let_go()
+
     @cached_property
     def _length_of(self) -> Numbers:
         """The length of each passage by its number."""

@@ -7,6 +7,7 @@ approximate, and this module does not know exact ones.
 
 from __future__ import annotations
 
+import mmap
 import struct
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
@@ -157,6 +158,17 @@ class Codes:
         """
         content = np.frombuffer(buffer, np.uint8)
         return cls(codebook, content, Layout.read(content, codebook))
+
+    def let_go(self) -> None:
+        """Let the system take back what of the file is in memory, which counts as memory of this process.
+
+        What is needed comes back, mostly from the cache of files, in no time to speak of.
+        """
+        base: Any = self._content
+        while isinstance(base, np.ndarray | memoryview):
+            base = base.base if isinstance(base, np.ndarray) else base.obj
+        if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            base.madvise(mmap.MADV_DONTNEED)
 
     def numbers(self, begin: int, end: int) -> Numbers:
         """Return the numbers of the tokens of a range of cells, in order."""

@@ -7,7 +7,6 @@ one codebook are merged by moving codes, ``MERGED`` of about the same size at a 
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -90,9 +89,7 @@ def load_codes(folder: Path, record: SegmentRecord, codebook: Codebook) -> Codes
         raise damaged(folder / record.file, f"holds no codes: {error}") from error
     if codes.n != record.n_vectors:
         raise damaged(folder / record.file, "does not have the tokens that the manifest names")
-    # what was read to check it counts as memory of this process until it is let go; what is needed comes back
-    if hasattr(mmap, "MADV_DONTNEED") and isinstance(content.base, mmap.mmap):
-        content.base.madvise(mmap.MADV_DONTNEED)
+    codes.let_go()  # of what was read to check it
     return codes
 
 
