@@ -170,8 +170,8 @@ def take_walk(place: Place, install: str) -> None:
 
     Args:
         place: to do it in.
-        install: ``"pip"``, or ``"by hand"``: metadata are laid beside the packages, which stand on the path already, and
-            their tests are not run (tests/integration/test_scaffolding.py runs them, in less time).
+        install: ``"pip"``, or ``"by hand"``: metadata are laid beside the packages, which stand on the path already,
+            and their tests are not run (tests/integration/test_scaffolding.py runs them, in less time).
     """
     for block in walk():
         if block.path is not None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from vecsearch.errors import PluginError
 from vecsearch.plugins import check_registered
+from vecsearch.testing.advice import on_error, on_missing
 
 __all__ = [
     "ConformanceError",
@@ -69,13 +70,22 @@ def call(subject: str, given: str, function: Callable[..., Result], *arguments: 
             "it must not raise",
             seen=f"{type(error).__name__}: {error}",
             given=given,
-            advice="handle this input; the traceback above shows where it failed",
+            advice=on_error(subject, error),
         ) from error
 
 
 def build(kind: str, cls: type[Any], config: Mapping[str, Any]) -> Any:
     """Return an instance, after checking name, version, constructor, configuration and files."""
-    subject = f"{kind} {getattr(cls, '__qualname__', cls)}"
+    subject = f"{kind} {getattr(cls, '__qualname__', type(cls).__qualname__)}"
+    if not isinstance(cls, type):
+        raise ConformanceError(
+            subject,
+            "what is checked is a class",
+            seen=f"{shown(cls)} (a {type(cls).__name__})",
+            given=f"check_{kind}({shown(cls)})",
+            advice=f"give the class itself, and its arguments by keyword: check_{kind}({type(cls).__name__}, …); "
+            "the check makes the instances",
+        )
     try:
         check_registered(kind, [cls])
     except PluginError as error:
@@ -216,23 +226,35 @@ def check_methods(subject: str, plugin: object, names: Sequence[str]) -> None:
             f"it has {', '.join(names)}",
             seen=f"it lacks {', '.join(missing)}",
             given=repr(type(plugin)),
-            advice="see the protocol of its kind in vecsearch.protocols",
+            advice=on_missing(subject, missing),
         )
 
 
 def check_array(
-    subject: str, what: str, array: object, dtype: npt.DTypeLike | None, shape: tuple[int | None, ...], given: str
+    subject: str,
+    what: str,
+    array: object,
+    dtype: npt.DTypeLike | None,
+    shape: tuple[int | None, ...],
+    given: str,
+    *,
+    on_shape: str = "return one row for each element of the flat batch, and an empty array of this shape for none",
+    on_nan: str = "guard divisions and logarithms against 0, e.g. np.divide(…, where=norms > 0)",
 ) -> None:
-    """Check an array's type and shape (None: any length; a dtype of None: any floating type), and that it is finite."""
-    wanted_dtype = "floating" if dtype is None else str(np.dtype(dtype))
-    wanted = f"{wanted_dtype} ({', '.join('any' if size is None else str(size) for size in shape)})"
+    """Check an array's type and shape (None: any length; a dtype of None: any floating type), and that it is finite.
+
+    ``on_shape`` and ``on_nan`` are the advice where its shape is wrong, or it isn't finite.
+    """
+    name = "float32" if dtype is None else str(np.dtype(dtype))
+    sizes = ", ".join("any" if size is None else str(size) for size in shape)
+    wanted = f"{'floating' if dtype is None else name} ({sizes})"
     if not isinstance(array, np.ndarray):
         raise ConformanceError(
             subject,
             f"{what} is a numpy array, {wanted}",
             seen=f"{shown(array)} (a {type(array).__name__})",
             given=given,
-            advice="return np.asarray(…)",
+            advice=f"return np.array(…, dtype=np.{name})",
         )
     if (array.dtype.kind != "f") if dtype is None else (array.dtype != np.dtype(dtype)):
         raise ConformanceError(
@@ -240,7 +262,7 @@ def check_array(
             f"{what} is {wanted}",
             seen=f"dtype {array.dtype}",
             given=given,
-            advice=f"convert with .astype({'np.float32' if dtype is None else f'np.{wanted_dtype}'}, copy=False)",
+            advice=f"convert with .astype(np.{name}, copy=False)",
         )
     if array.ndim != len(shape) or any(size not in (None, seen) for size, seen in zip(shape, array.shape, strict=True)):
         raise ConformanceError(
@@ -248,7 +270,7 @@ def check_array(
             f"{what} is {wanted}",
             seen=f"shape {array.shape}",
             given=given,
-            advice="return one row for each element of the flat batch, and an empty array of this shape for none",
+            advice=on_shape,
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         place = tuple(int(axis[0]) for axis in np.nonzero(~np.isfinite(array)))
@@ -257,7 +279,7 @@ def check_array(
             f"{what} is finite",
             seen=f"{array[place]} at {place}",
             given=given,
-            advice="guard divisions and logarithms against 0, e.g. np.divide(…, where=norms > 0)",
+            advice=on_nan,
         )
 
 

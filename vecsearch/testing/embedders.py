@@ -69,12 +69,13 @@ def check_embedder(cls: type[Any], /, *, tolerance: float = 1e-3, **config: Any)
     subject = f"embedder {cls.__qualname__}"
     is_static, is_contextual = isinstance(embedder, StaticEmbedder), isinstance(embedder, ContextualEmbedder)
     if is_static == is_contextual:
+        there = set(dir(embedder))
         raise ConformanceError(
             subject,
             "it is either static (dim, rows, vocabulary) or contextual (dim, tokenizer, embed)",
-            seen=f"it has {', '.join(n for n in _METHODS if hasattr(cls, n)) or 'none of them'}",
+            seen=f"it has {', '.join(n for n in _METHODS if n in there) or 'none of them'}",
             given=repr(cls),
-            advice="write all methods of one of the two protocols, and none of the other's own",
+            advice=_advice_on_kind(there),
         )
     dim = call(f"{subject}.dim", "()", lambda: embedder.dim)
     if not isinstance(dim, int) or dim < 1:
@@ -87,6 +88,17 @@ def check_embedder(cls: type[Any], /, *, tolerance: float = 1e-3, **config: Any)
         _check_static(subject, embedder, dim, tolerance)
     else:
         _check_contextual(subject, embedder, dim, tolerance)
+
+
+def _advice_on_kind(there: set[str]) -> str:
+    lacking = [
+        f"for a {kind} one add {', '.join(name for name in names if name not in there)}"
+        for kind, names in (("static", _METHODS[:3]), ("contextual", ("dim", *_METHODS[3:])))
+        if not there.issuperset(names)
+    ]
+    if not lacking:
+        return "leave out rows and vocabulary, or tokenizer and embed: the one says static, the other contextual"
+    return f"{', or '.join(lacking)}; docs/plugins.md says what each returns"
 
 
 def _check_scorer_name(subject: str, embedder: Any) -> None:
@@ -179,7 +191,15 @@ def _rows(where: str, embedder: StaticEmbedder, entries: list[str], starts: Sequ
     rows = call(where, given, embedder.rows, entries, starts_word)
     unchanged(where, "entries", entries_before, entries, given)
     unchanged(where, "starts_word", starts_before, starts_word, given)
-    check_array(where, "the result", rows, np.float32, (len(entries), dim), given)
+    check_array(
+        where,
+        "the result",
+        rows,
+        np.float32,
+        (len(entries), dim),
+        given,
+        on_shape="return one row of length dim for each entry, and np.zeros((0, dim), np.float32) for none",
+    )
     return rows
 
 

@@ -140,7 +140,10 @@ def _documents(where: str, loader: Any, name: str, content: bytes, *, may_refuse
             "a file that it can't read gives a LoadError, and nothing else" if may_refuse else "a good file is read",
             seen=f"{type(error).__name__}: {error}",
             given=given,
-            advice="catch what the parser raises: `raise LoadError(f'{file.name}: …') from error`",
+            advice="write `def load(self, file)` and read `with file.open() as stream:`, which gives bytes; file is a "
+            "vecsearch.SourceFile, with id, name and size, and no path"
+            if _is_misuse(error)
+            else "catch what the parser raises: `raise LoadError(f'{file.name}: …') from error`",
         ) from error
     _check_closed(where, opened, given)
     ids = [document.id for document in documents]
@@ -154,6 +157,14 @@ def _documents(where: str, loader: Any, name: str, content: bytes, *, may_refuse
             advice="add the place in the file to the id, or raise a LoadError where the file itself repeats one",
         )
     return documents
+
+
+def _is_misuse(error: Exception) -> bool:
+    """Whether an error says that the loader took its argument for something else."""
+    said = str(error)
+    return (isinstance(error, TypeError) and ("SourceFile" in said or ".load() takes" in said)) or (
+        isinstance(error, AttributeError) and "'SourceFile'" in said
+    )
 
 
 def _check_closed(where: str, opened: _Opened, given: str) -> None:
@@ -210,7 +221,8 @@ def _check_document(where: str, document: object, given: str) -> None:
             "a document has a non-empty str id, a str text, a str title and a dict of metadata",
             seen=problem,
             given=given,
-            advice="convert with str(…); use file.id for a document that is the whole file",
+            advice="decode bytes with .decode('utf-8'), convert the rest with str(…); use file.id for a document that "
+            "is the whole file",
         )
     try:
         json.dumps(dict(document.metadata))

@@ -171,14 +171,47 @@ def _score(subject: str, scorer: Any, case: _Case, remark: str = "") -> Doubles:
     before = {what: array.copy() for what, array in inputs.items()}
     with np.errstate(all="ignore"):  # what is not finite is reported by its place, not by a warning
         reduced = call(f"{subject}.reduce", given, scorer.reduce, case.similarities, case.offsets)
-        check_array(f"{subject}.reduce", "the result", reduced, None, (n_query, n_passages), given)
+        check_array(
+            f"{subject}.reduce",
+            "the result",
+            reduced,
+            None,
+            (n_query, n_passages),
+            given,
+            on_shape="return a row for each query token and a column for each passage, as "
+            "np.maximum.reduceat(similarities, offsets[:-1], axis=1) does",
+        )
         reduced_before = reduced.copy()
         transformed = call(f"{subject}.transform", given, scorer.transform, reduced, lengths, case.statistics)
-        check_array(f"{subject}.transform", "the result", transformed, None, (n_query, n_passages), given)
+        has_background = case.statistics.background.shape[1] > 0
+        check_array(
+            f"{subject}.transform",
+            "the result",
+            transformed,
+            None,
+            (n_query, n_passages),
+            given,
+            on_shape="return an array of the shape of reduced",
+            on_nan="guard divisions and logarithms against 0"
+            + (
+                ""
+                if has_background
+                else ", and means of nothing: statistics.background has no columns unless the class says "
+                "`needs_background: ClassVar[bool] = True`, and may have none even then"
+            ),
+        )
         unchanged(f"{subject}.transform", "reduced", reduced_before, reduced, given)
         transformed_before = transformed.copy()
         scores = call(f"{subject}.combine", given, scorer.combine, transformed, case.weights)
-        check_array(f"{subject}.combine", "the result", scores, None, (n_passages,), given)
+        check_array(
+            f"{subject}.combine",
+            "the result",
+            scores,
+            None,
+            (n_passages,),
+            given,
+            on_shape="return one score for each passage: sum over the query tokens, axis 0",
+        )
         unchanged(f"{subject}.combine", "transformed", transformed_before, transformed, given)
     for what, array in inputs.items():
         unchanged(subject, what, before[what], array, given)

@@ -98,7 +98,8 @@ def check_vocabulary(subject: str, vocabulary: object) -> None:
             "it returns a vecsearch.Vocabulary, or None where a tokenizer's vocabulary is open",
             seen=shown(vocabulary),
             given="()",
-            advice="return Vocabulary(entries=[…], starts_word=np.array([…]))",
+            advice="return Vocabulary(entries=[…], starts_word=np.array([…], dtype=bool)); where there are no entries, "
+            "Vocabulary([], np.zeros(0, bool))",
         )
     for number, entry in enumerate(vocabulary.entries):
         if not isinstance(entry, str):
@@ -109,7 +110,15 @@ def check_vocabulary(subject: str, vocabulary: object) -> None:
                 given="()",
                 advice="decode the entries",
             )
-    check_array(subject, "starts_word", vocabulary.starts_word, np.bool_, (len(vocabulary.entries),), "()")
+    check_array(
+        subject,
+        "starts_word",
+        vocabulary.starts_word,
+        np.bool_,
+        (len(vocabulary.entries),),
+        "()",
+        on_shape="return one bool for each entry",
+    )
 
 
 def _check_tokens(where: str, tokenizer: Any, texts: Sequence[str], n_entries: int | None) -> None:
@@ -123,10 +132,27 @@ def _check_tokens(where: str, tokenizer: Any, texts: Sequence[str], n_entries: i
             "it returns a vecsearch.Tokens",
             seen=f"{shown(tokens)} (a {type(tokens).__name__})",
             given=given,
-            advice="return Tokens(offsets=…, spans=…, ids=…) or Tokens(offsets=…, spans=…, entries=…)",
+            advice="return Tokens(offsets=…, spans=…, ids=…) or Tokens(offsets=…, spans=…, entries=…): one for the "
+            "whole batch, not one for each text",
         )
-    check_array(where, "offsets", tokens.offsets, np.int64, (len(texts) + 1,), given)
-    check_array(where, "spans", tokens.spans, np.int32, (None, 2), given)
+    check_array(
+        where,
+        "offsets",
+        tokens.offsets,
+        np.int64,
+        (len(texts) + 1,),
+        given,
+        on_shape="return one number more than there are texts: 0, then how many tokens there are up to the end of each",
+    )
+    check_array(
+        where,
+        "spans",
+        tokens.spans,
+        np.int32,
+        (None, 2),
+        given,
+        on_shape="return start and end of each token; for none np.zeros((0, 2), np.int32), so .reshape(-1, 2) helps",
+    )
     n_tokens = len(tokens.spans)
     if tokens.offsets[0] != 0 or tokens.offsets[-1] != n_tokens or (np.diff(tokens.offsets) < 0).any():
         raise ConformanceError(
