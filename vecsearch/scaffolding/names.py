@@ -7,7 +7,7 @@ import re
 import sys
 from dataclasses import dataclass
 from importlib import metadata
-from importlib.machinery import PathFinder
+from importlib.util import find_spec
 
 from vecsearch.errors import UsageError
 from vecsearch.plugins import Registry
@@ -91,7 +91,10 @@ def _taken_by(name: str, kind: str, registry: Registry | None) -> str | None:
         return f"the installed distribution {metadata.distribution(name).name}"
     except metadata.PackageNotFoundError:
         pass
-    spec = PathFinder.find_spec(name)
+    try:
+        spec = find_spec(name)
+    except (ImportError, ValueError):  # it is there, and says nothing of where it comes from
+        return "an installed package"
     # A folder without __init__.py, such as one of texts in the folder that one stands in, is no package to fear for.
     if spec is not None and spec.origin is not None:
         return "an installed package"
