@@ -227,6 +227,35 @@ class Pipeline:
         entries, starts_word, inverse = self._entries(tokens)
         return self.entry_rows(entries, starts_word)[inverse]
 
+    def query_rows(self, text: str, tokens: Tokens) -> tuple[Tokens, Floats]:
+        """Return the tokens of a query and their vectors, as ``rows``; an embedder may treat queries in its own way.
+
+        Args:
+            text: of the query.
+            tokens: of it.
+
+        Raises:
+            PluginError: the embedder raised, or broke its contract.
+        """
+        if self.embedder is None or self.tokenizer is None or not hasattr(self.embedder, "embed_query"):
+            return tokens, self.rows([text], tokens)
+        found = call(self.embedder, "embedder", "embed_query", text)
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise PluginError(
+                f"embedder {self.embedder.name!r}: embed_query() returned {type(found).__name__}, "
+                "not a pair of Tokens and vectors",
+                plugin=self.embedder.name,
+                kind="embedder",
+            )
+        tokens = checked_tokens(found[0], [text], self.tokenizer, self.closed_vocabulary)
+        shape = (tokens.n_tokens, self.dim)
+        return tokens, checked_floats(found[1], shape, self.embedder, "embedder", "embed_query")
+
+    @property
+    def uses_idf(self) -> bool:
+        """Whether rare tokens of a query weigh more, as the embedder says; True where it says nothing."""
+        return bool(getattr(self.embedder, "uses_idf", True))
+
     def entry_rows(self, entries: Sequence[str], starts_word: Bools) -> Floats:
         """Return the rows of vocabulary entries from a static embedder, checked; float32 ``(n, dim)``."""
         assert isinstance(self.embedder, StaticEmbedder)

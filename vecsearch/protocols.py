@@ -111,6 +111,10 @@ class ContextualEmbedder(Plugin, Protocol):
     """Gives every token a vector that depends on its text. Demands its own tokenizer.
 
     It may have ``scorer`` and ``reference`` as a ``StaticEmbedder`` may; without ``scorer``, ``"maxsim"`` is used.
+
+    It may have a method ``embed_query(text) -> tuple[Tokens, Floats]`` where it treats a query otherwise than a
+    passage: all tokens of it, those that stand for no character at its end, and their vectors. And an attribute
+    ``uses_idf``, a bool: False where the rarity of a query's tokens is not to count.
     """
 
     @property

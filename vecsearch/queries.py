@@ -31,6 +31,7 @@ class Query:
         ids: int32 ``(n_tokens,)`` where they are known without the collection, else None.
         tokens: None for a query of vectors.
         text: what keywords are taken from; None for a query of vectors.
+        uses_idf: whether rare tokens weigh more.
     """
 
     vectors: Floats
@@ -39,6 +40,7 @@ class Query:
     ids: Ids | None
     tokens: Tokens | None
     text: str | None
+    uses_idf: bool = True
 
     @classmethod
     def of_text(cls, pipeline: Pipeline, text: str) -> Query:
@@ -52,8 +54,10 @@ class Query:
             raise QueryError(
                 f"the query has {tokens.n_tokens} tokens; at most {MAX_QUERY_TOKENS} are searched: shorten it"
             )
-        units, norms = split_rows(pipeline.rows([text], tokens))
-        return cls(pipeline.encode_rows(units, norms, tokens.offsets), units, norms, tokens.ids, tokens, text)
+        tokens, rows = pipeline.query_rows(text, tokens)
+        units, norms = split_rows(rows)
+        vectors = pipeline.encode_rows(units, norms, tokens.offsets)
+        return cls(vectors, units, norms, tokens.ids, tokens, text, pipeline.uses_idf)
 
     @classmethod
     def of_vectors(cls, pipeline: Pipeline, vectors: Floats, token_ids: Ids | None) -> Query:
@@ -72,9 +76,9 @@ class Query:
     def weights(self, snapshot: Snapshot) -> Floats:
         """Return idf · norm of each token in a collection, float32 ``(n_tokens,)``.
 
-        idf = ln(1 + (N − df + ½) / (df + ½)), and 1 for a vector without an id.
+        idf = ln(1 + (N − df + ½) / (df + ½)), and 1 for a vector without an id, or where the embedder wants none.
         """
-        if self.tokens is None and self.ids is None:
+        if not self.uses_idf or (self.tokens is None and self.ids is None):
             return self.norms
         if self.ids is None:
             assert self.tokens is not None

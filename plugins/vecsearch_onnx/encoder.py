@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vecsearch import LoadError, Registry, Tokenizer, Tokens
-from vecsearch_onnx.folder import Frame, find_files, folder_of, read_frame, read_window
+from vecsearch_onnx.folder import Frame, find_files, folder_of, load_tokenizer, read_frame, read_window
+from vecsearch_onnx.late import Late, marked, read_late, read_projection
 from vecsearch_onnx.model import Model
 from vecsearch_onnx.windows import Windows, batches, cut
 
@@ -33,13 +34,17 @@ class Encoder:
         frame: put around every window.
         window: tokens that the model takes at once, special ones counted.
         tokenizer_path: for messages.
+        projection: float32 ``(n_in, dim)`` that vectors are multiplied with, unless the model did so itself.
 
     Raises:
         LoadError: the model cannot take the tokenizer's ids, or ``window`` tokens; or it is broken.
     """
 
-    def __init__(self, model: Model, frame: Frame, window: int, tokenizer_path: str) -> None:
+    def __init__(
+        self, model: Model, frame: Frame, window: int, tokenizer_path: str, projection: Floats | None = None
+    ) -> None:
         self._model = model
+        self._projection = projection
         self._frame = frame
         self._n_special = len(frame.before) + len(frame.after)
         self._longest = window - self._n_special
@@ -62,7 +67,21 @@ class Encoder:
                 path=tokenizer_path,
             ) from error
         self._check_finite(vectors)
-        return int(vectors.shape[2])
+        found = int(vectors.shape[2])
+        if self._projection is not None and found not in self._projection.shape:
+            raise LoadError(
+                f"{self._model.path} gives vectors of {found} numbers, and the matrix in 1_Dense takes "
+                f"{self._projection.shape[0]}; the two do not belong together",
+                path=self._model.path,
+            )
+        if self._projection is not None and found != self._projection.shape[0]:
+            self._projection = None  # exported with it
+        return found if self._projection is None else self._projection.shape[1]
+
+    @property
+    def n_special(self) -> int:
+        """How many special tokens are put around a window."""
+        return self._n_special
 
     def vectors(self, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]) -> Floats:
         """Return the vectors of texts, special tokens left out.
@@ -111,7 +130,35 @@ class Encoder:
         is_kept = is_token & (flat >= kept_from[:, None]) & (flat < kept_to[:, None])
         kept = vectors[is_kept]
         self._check_finite(kept)
-        found[flat[is_kept]] = kept
+        found[flat[is_kept]] = kept if self._projection is None else kept @ self._projection
+
+    def expanded(self, ids: Sequence[int], n_masks: int, mask: int, *, is_attended: bool) -> Floats | None:
+        """Return the vectors of a short text, and of masks behind its last special token, which say what may be meant.
+
+        Args:
+            ids: of the text, n of them.
+            n_masks: how many.
+            mask: id of the mask.
+            is_attended: whether other tokens look at the masks.
+
+        Returns:
+            float32 ``(n + n_masks, dim)``; None where all of it is longer than the model takes.
+
+        Raises:
+            LoadError: as ``vectors``.
+        """
+        before, after = self._frame.before, self._frame.after
+        row = [*before, *ids, *after, *[mask] * n_masks]
+        if len(row) > self._longest + self._n_special:
+            return None
+        shown = np.ones((1, len(row)), np.int64)
+        if n_masks and not is_attended:
+            shown[0, -n_masks:] = 0
+        vectors = self._model.run(np.array([row], np.int64), shown)[0]
+        first = len(before)
+        kept = np.concatenate([vectors[first : first + len(ids)], vectors[len(row) - n_masks :]])
+        self._check_finite(kept)
+        return kept if self._projection is None else kept @ self._projection
 
     def _check_finite(self, vectors: Floats) -> None:
         if not np.isfinite(vectors).all():
@@ -128,6 +175,11 @@ class OnnxEmbedder:
     Special tokens of the model's own ([CLS], [SEP]) are put around a text and left out of the result. A text longer
     than the model takes is read in windows that overlap by a quarter: each token has an eighth of a window as context
     on either side at least.
+
+    A folder with settings of late interaction (see ``late``) is treated as they say: markers tell queries from
+    passages, vectors are projected and have length 1, queries are filled up with masks, and what is on the skip list
+    counts nothing in passages: its vector is zero, alike to nothing by 0, where ColBERT leaves it out. [CLS], [SEP] and
+    the markers themselves are left out here as well.
 
     Args:
         path: a folder with the model, ``tokenizer.json``, and the settings that came with them.
@@ -153,13 +205,17 @@ class OnnxEmbedder:
             raise ValueError(f"window is {window!r}; it must be a number of tokens, or 0 for what the settings say")
         self._config = {"path": folder_of(path), "file": file, "output": output, "window": window}
         self._files = find_files(folder_of(path), file)
-        self._tokenizer = subword_tokenizer(self._files["tokenizer"])
-        self._encoder = Encoder(
-            Model(self._files["path"], output),
-            read_frame(self._files["tokenizer"]),
-            window or read_window(self._files),
-            self._files["tokenizer"],
-        )
+        place = self._files["tokenizer"]
+        self._tokenizer = subword_tokenizer(place)
+        raw = load_tokenizer(place)
+        frame, length = read_frame(place, raw), window or read_window(self._files)
+        model, projection = Model(self._files["path"], output), read_projection(self._files)
+        self._late = read_late(self._files, raw)
+        if self._late is None:
+            self._encoder = self._of_queries = Encoder(model, frame, length, place, projection)
+        else:
+            self._encoder = Encoder(model, marked(frame, self._late.passage), length, place, projection)
+            self._of_queries = Encoder(model, marked(frame, self._late.query), length, place, projection)
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -186,7 +242,47 @@ class OnnxEmbedder:
         Raises:
             LoadError: the model fails, or gives NaN.
         """
-        return embedded(self._encoder, tokens)
+        vectors = embedded(self._encoder, tokens)
+        if self._late is None or tokens.ids is None:
+            return vectors
+        vectors = _normalised(vectors)
+        vectors[np.isin(tokens.ids, self._late.skipped)] = 0
+        return vectors
+
+    @property
+    def uses_idf(self) -> bool:
+        """Whether rare tokens of a query weigh more: not with a ColBERT-like model, which was trained without."""
+        return self._late is None
+
+    def embed_query(self, text: str) -> tuple[Tokens, Floats]:
+        """Return the tokens of a query and their vectors, float32 ``(n_tokens, dim)``.
+
+        Of a ColBERT-like model, masks may follow the tokens of the text; each stands at its end, and for no character.
+
+        Raises:
+            LoadError: the model fails, or gives NaN.
+        """
+        tokens = self._tokenizer.tokenize([text])
+        if self._late is None or not tokens.n_tokens:
+            return tokens, embedded(self._of_queries, tokens)
+        return _expanded(self._of_queries, self._late, text, tokens)
+
+
+def _expanded(encoder: Encoder, late: Late, text: str, tokens: Tokens) -> tuple[Tokens, Floats]:
+    assert tokens.ids is not None
+    n_masks = max(0, late.query_length - tokens.n_tokens - encoder.n_special)
+    found = encoder.expanded(tokens.ids.tolist(), n_masks, late.mask, is_attended=late.is_attended)
+    if found is None:
+        return tokens, _normalised(embedded(encoder, tokens))
+    ids = np.concatenate([tokens.ids, np.full(n_masks, late.mask, np.int32)])
+    spans = np.concatenate([tokens.spans, np.full((n_masks, 2), len(text), np.int32)])
+    return Tokens(np.array([0, len(ids)], np.int64), spans, ids=ids), _normalised(found)
+
+
+def _normalised(vectors: Floats) -> Floats:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    units: Floats = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 1e-12)
+    return units
 
 
 def embedded(encoder: Encoder, tokens: Tokens) -> Floats:

@@ -5,11 +5,23 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vecsearch import LoadError
 
-__all__ = ["LONGEST", "Frame", "find_files", "read_frame", "read_window"]
+if TYPE_CHECKING:
+    import tokenizers
+
+__all__ = [
+    "LONGEST",
+    "Frame",
+    "find_files",
+    "folder_of",
+    "load_tokenizer",
+    "read_frame",
+    "read_settings",
+    "read_window",
+]
 
 LONGEST = 512
 """Tokens of a window unless the user says more: what attention needs grows with the square."""
@@ -19,6 +31,11 @@ _SETTINGS = {
     "config": "config.json",
     "tokenizer_config": "tokenizer_config.json",
     "sentence_config": "sentence_bert_config.json",
+    "sentence_transformers": "config_sentence_transformers.json",
+    "colbert": "artifact.metadata",
+    "onnx_config": "onnx_config.json",
+    "dense_config": "1_Dense/config.json",
+    "dense": "1_Dense/model.safetensors",
 }
 
 
@@ -72,7 +89,8 @@ def read_window(files: dict[str, str]) -> int:
     Raises:
         LoadError: a file of settings is not a JSON object.
     """
-    settings = {key: _read_settings(files[key]) for key in _SETTINGS if key in files}
+    used = ("config", "tokenizer_config", "sentence_config")
+    settings = {key: read_settings(files[key]) for key in used if key in files}
     config = settings.get("config", {})
     positions = config.get("max_position_embeddings")
     if config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet") and type(positions) is int:
@@ -85,7 +103,12 @@ def read_window(files: dict[str, str]) -> int:
     return min([LONGEST, *(number for number in said if type(number) is int and number > 0)])
 
 
-def _read_settings(path: str) -> dict[str, Any]:
+def read_settings(path: str) -> dict[str, Any]:
+    """Return the JSON object that a small file holds.
+
+    Raises:
+        LoadError: it holds anything else.
+    """
     try:
         with open(path, "rb") as file:
             content = file.read(_MAX_BYTES + 1)
@@ -102,8 +125,8 @@ def _read_settings(path: str) -> dict[str, Any]:
     return found
 
 
-def read_frame(path: str) -> Frame:
-    """Return what a ``tokenizer.json`` puts around a text, and its largest id.
+def load_tokenizer(path: str) -> tokenizers.Tokenizer:
+    """Return the tokenizer of a ``tokenizer.json``, without its padding and truncation.
 
     Raises:
         LoadError: the file cannot be used.
@@ -112,21 +135,30 @@ def read_frame(path: str) -> Frame:
 
     try:
         tokenizer = Tokenizer.from_file(path)
-        # the file's own would frame nothing but padding
+        # a frame would hold nothing but padding
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        framed = tokenizer.encode("a", add_special_tokens=True)
-        vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     except BaseException as error:
         # subtle: the library's PanicException is no Exception
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise LoadError(f"{path} is not a tokenizer that can be used: {error}; fetch it again", path=path) from error
+    return tokenizer
+
+
+def read_frame(path: str, tokenizer: tokenizers.Tokenizer) -> Frame:
+    """Return what a tokenizer puts around a text, and its largest id.
+
+    Raises:
+        LoadError: it has no token for a text.
+    """
+    framed = tokenizer.encode("a", add_special_tokens=True)
     is_text = [not special for special in framed.special_tokens_mask]
     if not any(is_text):
         raise LoadError(f"{path} has no token for the text 'a'; give the tokenizer of the model", path=path)
     first, last = is_text.index(True), len(is_text) - is_text[::-1].index(True)
-    return Frame(framed.ids[:first], framed.ids[last:], max(vocabulary.values(), default=0))
+    largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
+    return Frame(framed.ids[:first], framed.ids[last:], largest)
 
 
 def folder_of(path: str) -> str:

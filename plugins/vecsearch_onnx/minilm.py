@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from vecsearch import PluginError, Tokenizer, Tokens
 from vecsearch_onnx.encoder import Encoder, embedded, subword_tokenizer
-from vecsearch_onnx.folder import read_frame
+from vecsearch_onnx.folder import load_tokenizer, read_frame
 from vecsearch_onnx.model import Model
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class MiniLmEmbedder:
         self._files = {key: _found(*where) for key, where in _FILES.items()}
         self._tokenizer = subword_tokenizer(self._files["tokenizer"])
         model, tokenizer = self._files["model"], self._files["tokenizer"]
-        self._encoder = Encoder(Model(model), read_frame(tokenizer), _WINDOW, tokenizer)
+        self._encoder = Encoder(Model(model), read_frame(tokenizer, load_tokenizer(tokenizer)), _WINDOW, tokenizer)
 
     @property
     def config(self) -> Mapping[str, Any]:
