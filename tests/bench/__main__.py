@@ -17,6 +17,7 @@ MODULES = (
     "analogies",
     "word_tests",
     "order",
+    "models",
     "phrases",
     "retrieval",
     "tuning",
