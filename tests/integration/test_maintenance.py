@@ -184,19 +184,24 @@ def test_files_of_lost_documents_are_read_again_by_the_next_run(folder: Path) ->
         assert index.search("file", 1)[0].path == "/texts/0.txt"
 
 
-@pytest.mark.parametrize("statement", QUIET_DAMAGES.values(), ids=QUIET_DAMAGES)
+# what texts say cannot be made again
+FOLLOWING = {name: sql for name, sql in QUIET_DAMAGES.items() if "passages" not in sql or "counters" in sql}
+
+
+@pytest.mark.parametrize("statement", FOLLOWING.values(), ids=FOLLOWING)
 def test_what_follows_from_the_texts_is_made_again(folder: Path, statement: str) -> None:
     before = answers(folder)
     with opened(folder) as index:
         generation = index.info()["generation"]
-    if "passages" not in statement or "counters" in statement:
-        change(folder, statement)
-        done = repair(folder, pipeline=tiny_pipeline())
-        assert (done.action, list(done.lost)) == ("rebuilt", [])
-        assert answers(folder) == before
-        with opened(folder) as index:
-            assert index.info()["generation"] > generation
-            assert index.info()["indexed_metadata"] == ["number"]
+    change(folder, statement)
+    done = repair(folder, pipeline=tiny_pipeline())
+    # new files have new rows
+    assert done.action == ("compacted" if statement.startswith("UPDATE segments") else "rebuilt")
+    assert list(done.lost) == []
+    assert answers(folder) == before
+    with opened(folder) as index:
+        assert index.info()["generation"] > generation
+        assert index.info()["indexed_metadata"] == ["number"]
 
 
 def test_every_damaged_page_of_the_database_costs_only_documents_that_are_named(folder: Path, tmp_path: Path) -> None:
