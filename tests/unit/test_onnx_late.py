@@ -9,6 +9,7 @@ import pytest
 
 from tests.tiny_onnx import WORDS, Weights, save_folder
 from vecsearch import Document, Index, LoadError, Pipeline
+from vecsearch.testing import check_embedder
 from vecsearch_onnx.encoder import OnnxEmbedder
 
 CLS, SEP, MASK = 2, 3, 4
@@ -86,6 +87,10 @@ def test_a_query_longer_than_its_length_is_not_cut(tmp_path):
     tokens, vectors = embedder.embed_query(" ".join(["dog"] * 900))
     assert tokens.n_tokens == len(vectors) == 900
     assert embedder.embed_query("")[1].shape == (0, 8)
+
+
+def test_it_keeps_the_contract_of_embedders(tmp_path):
+    check_embedder(OnnxEmbedder, path=str(settled(tmp_path, "artifact.metadata", COLBERT)))
 
 
 def save_dense(folder, matrix, activation="torch.nn.modules.linear.Identity"):
