@@ -202,20 +202,16 @@ class Coder:
     def gatherable(self, records: Sequence[tuple[int, SegmentRecord]]) -> list[tuple[int, SegmentRecord]]:
         """Return segments that are to become one so that there are few: the smallest ones, or none.
 
-        A larger one joins where it has at most twice the codes of all smaller ones together, so that few additions
-        never move many codes.
+        The largest of them has at most twice the codes of all others together, so that few additions never move many
+        codes.
         """
         small = sorted(
             (one for one in records if one[1].codebook_no is not None), key=lambda one: (one[1].n_vectors, one[0])
         )
-        chosen = small[:1]
-        n = sum(record.n_vectors for _, record in chosen)
-        for one in small[1:]:
-            if one[1].n_vectors > 2 * n or n + one[1].n_vectors > self._largest:
-                break
-            chosen.append(one)
-            n += one[1].n_vectors
-        return chosen if len(chosen) > 1 else []
+        sizes = np.array([record.n_vectors for _, record in small], np.int64)
+        before = np.cumsum(sizes) - sizes
+        joins = np.flatnonzero((sizes <= 2 * before) & (before + sizes <= self._largest))
+        return small[: int(joins[-1]) + 1] if len(joins) else []
 
     def _write(self, written: Written, codebook_no: int | None) -> SegmentRecord:
         stored = write_file(self._disk, (piece.data for piece in written.pieces), ".codes")
