@@ -32,6 +32,8 @@ __all__ = ["BLOCK_TOKENS", "TOGETHER", "best", "best_many", "blocks", "score", "
 
 BLOCK_TOKENS = 1 << 12
 """Tokens scored at a time: what a block of them (4 MiB of 256 dimensions) gives is still in the cache when reduced."""
+MOST_VALUES = 1 << 24
+"""Reduced similarities that wait to be transformed (64 MiB)."""
 TOGETHER = 64
 """Query tokens that meet a block in one product, where there are several queries."""
 
@@ -98,8 +100,21 @@ def _score_together(parts: Iterable[Part], queries: Sequence[WeighedQuery], scor
     joined = np.concatenate([query for query, _, _ in queries]).T
     bounds = [0, *itertools.accumulate(len(query) for query, _, _ in queries)]
     numbers_parts: list[Numbers] = [np.zeros(0, np.int64)]
-    lengths_parts: list[Numbers] = [np.zeros(0, np.int64)]
-    reduced_parts: list[list[Floats]] = [[np.zeros((len(query), 0), np.float32)] for query, _, _ in queries]
+    scores_parts: list[list[Doubles]] = [[np.zeros(0)] for _ in queries]
+    lengths_parts: list[Numbers] = []
+    reduced_parts: list[list[Floats]] = [[] for _ in queries]
+    n_values = 0
+
+    def settle() -> None:
+        """Turn what is reduced so far into scores."""
+        lengths = np.concatenate([np.zeros(0, np.int64), *lengths_parts])
+        for (query, weights, statistics), reduced, scores in zip(queries, reduced_parts, scores_parts, strict=True):
+            together = np.concatenate([np.zeros((len(query), 0), np.float32), *reduced], axis=1)
+            reduced.clear()
+            transformed = scorer.transform(together, lengths, statistics)
+            scores.append(np.asarray(scorer.combine(transformed, weights), np.float64))
+        lengths_parts.clear()
+
     for vectors, offsets, numbers in parts:
         for first, last in blocks(offsets):
             begin, end = int(offsets[first]), int(offsets[last])
@@ -108,15 +123,17 @@ def _score_together(parts: Iterable[Part], queries: Sequence[WeighedQuery], scor
             live = numbers[first:last] >= 0
             for reduced, (top, bottom) in zip(reduced_parts, itertools.pairwise(bounds), strict=True):
                 reduced.append(scorer.reduce(products[top:bottom], offsets[first : last + 1] - begin)[:, live])
+                n_values += reduced[-1].size
             numbers_parts.append(numbers[first:last][live])
             lengths_parts.append(np.diff(offsets[first : last + 1])[live])
-    all_numbers, lengths = np.concatenate(numbers_parts), np.concatenate(lengths_parts)
-    for (query, weights, statistics), reduced in zip(queries, reduced_parts, strict=True):
-        # transformed all at once: what depends on the query or a length alone is computed once
-        transformed = scorer.transform(np.concatenate(reduced, axis=1), lengths, statistics)
-        reduced.clear()
-        scores = np.asarray(scorer.combine(transformed, weights), np.float64)
-        yield all_numbers, scores, _slack(query, weights, scorer, statistics)
+            if n_values >= MOST_VALUES:
+                settle()
+                n_values = 0
+    # transformed many at once: what depends on the query or a length alone is computed once for them
+    settle()
+    all_numbers = np.concatenate(numbers_parts)
+    for (query, weights, statistics), scores in zip(queries, scores_parts, strict=True):
+        yield all_numbers, np.concatenate(scores), _slack(query, weights, scorer, statistics)
 
 
 def _slack(query: Floats, weights: Floats, scorer: Scorer, statistics: CollectionStatistics) -> float:

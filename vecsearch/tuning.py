@@ -36,8 +36,9 @@ DEPTHS = (
 RESCORED = (20, 30, 40, 50, 60, 75, 100, 150, 200, 300, 400, 600, 800)
 """… and as many candidates are scored exactly."""
 FEWEST, MOST = 32, 64
-"""Queries of a measurement: as many as exact search answers in some ten seconds, within these bounds."""
-QUERY_TOKENS = 4_000_000 * MOST
+"""Queries of a measurement: as many as exact search answers in a few minutes, within these bounds. Fewer are less sure,
+so the depth must be greater."""
+QUERY_TOKENS = 25_000_000 * MOST
 """Tokens of the index times queries that are compared."""
 WORDS = (6, 25)
 """Fewest and most words of the sentence or stretch that a query is made of."""

@@ -212,6 +212,41 @@ def test_many_queries_score_as_each_alone(scorer: Scorer) -> None:
     assert list(scoring.best_many(parts, [], scorer)) == []
 
 
+@pytest.mark.parametrize("scorer", SCORERS, ids=["maxsim", "debiased_maxsim", "soft_tf"])
+def test_what_waits_to_be_transformed_is_bounded_and_scores_are_the_same(
+    monkeypatch: pytest.MonkeyPatch, scorer: Scorer
+) -> None:
+    generator = np.random.default_rng(8)
+    offsets = np.concatenate([[0], np.cumsum(generator.integers(1, 12, 300))]).astype(np.int64)
+    numbers = np.arange(300)
+    numbers[::5] = -1
+    parts = [(units(generator, int(offsets[-1])), offsets, numbers)]
+    queries = []
+    for n_query in (3, 7):
+        query = units(generator, n_query)
+        queries.append((query, np.ones(n_query, np.float32), collection(query, units(generator, 20))))
+    monkeypatch.setattr(scoring, "BLOCK_TOKENS", 100)
+    monkeypatch.setattr(scoring.blocks, "__defaults__", (100,))
+    together = list(scoring.best_many(parts, queries, scorer))
+    widths: list[int] = []
+
+    class Watched:
+        def __getattr__(self, name: str) -> object:
+            return getattr(scorer, name)
+
+        def transform(self, reduced: np.ndarray, lengths: np.ndarray, statistics: CollectionStatistics) -> np.ndarray:
+            widths.append(reduced.size)
+            return scorer.transform(reduced, lengths, statistics)
+
+    monkeypatch.setattr(scoring, "MOST_VALUES", 400)
+    pieces = list(scoring.best_many(parts, queries, Watched()))  # type: ignore[arg-type]
+    assert max(widths) < 600
+    assert len(widths) > 8
+    for one, other in zip(together, pieces, strict=True):
+        assert one[0].tolist() == other[0].tolist()
+        assert one[1].tolist() == pytest.approx(other[1].tolist(), rel=1e-6)
+
+
 def test_negative_similarities_are_ordered_too() -> None:
     query = np.array([[1, 0]], np.float32)
     vectors = np.array([[-1, 0], [-0.5, 0], [-0.25, 0]], np.float32)
