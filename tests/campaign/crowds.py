@@ -20,6 +20,10 @@ __all__ = ["commits", "readers", "soak"]
 N_READERS = 4
 
 
+ROOM = 8 << 20
+"""Resident memory that may come and go whatever is done: what an allocator keeps of a process of 70 MB."""
+
+
 def readers(folder: str, kind: str, seconds: float, seed: int) -> dict[str, Any]:
     """Let four processes search while one writes, deletes and compacts.
 
@@ -132,7 +136,7 @@ def soak(folder: str, kind: str, seconds: float, seed: int) -> dict[str, Any]:
     wrong = []
     if end[0] > warm[0] + 2:
         wrong.append(f"open files: {warm[0]}, then {end[0]}")
-    if end[1] > 1.05 * warm[1]:
+    if end[1] > max(1.05 * warm[1], warm[1] + ROOM):
         wrong.append(f"resident memory: {warm[1]} bytes, then {end[1]}")
     return {"n": n, "files": [warm[0], end[0]], "rss": [warm[1], end[1]], "wrong": wrong}
 

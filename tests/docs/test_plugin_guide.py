@@ -225,7 +225,6 @@ def test_stability_names_all_that_is_public():
 
 
 @pytest.mark.campaign
-@pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="the project's source is not here to be built")
 def test_guide_holds_in_a_clean_environment_with_everything_installed_by_pip(tmp_path):
     package = tmp_path / "acme-vecsearch"
     write_package(package)
@@ -240,7 +239,8 @@ def test_guide_holds_in_a_clean_environment_with_everything_installed_by_pip(tmp
     for name in ("wrong.py", "tests/test_conformance.py"):
         shutil.copy(package / name, place.folder)
     where = place.run("python", "-c", "import vecsearch, vecsearch_scorers as s; print(vecsearch.__file__, s.__file__)")
-    assert where.stdout.count(str(python.parents[1])) == 2, where.stdout + where.stderr
+    if (ROOT / "vecsearch").is_dir():  # else the tests run against an installed wheel, which is in another place
+        assert where.stdout.count(str(python.parents[1])) == 2, where.stdout + where.stderr
     for block in blocks():
         if block.language == "console":
             place.console(block.text)
