@@ -155,18 +155,19 @@ def _unfound(found: list[list[Nearest]], chance: Floats | None, n_query: int) ->
     """Return how near each token of the query is taken to be to passages that it did not find: float32 ``(n_query,)``.
 
     They are no nearer than the farthest that it found, where it found as many as it was asked for; and not nearer than
-    by chance, or some cell would have been near.
+    by chance, or some cell would have been near. Where nobody says what chance gives, the farthest of all stands for it.
     """
     bounds = np.full(n_query, -np.inf, np.float32)
-    fewest = np.full(n_query, np.inf, np.float32)
+    farthest = np.full(n_query, np.inf, np.float32)
     for of_segment in found:
         for similarities, numbers in of_segment:
             if numbers.shape[1]:
                 is_full = numbers[:, -1] >= 0
                 bounds[is_full] = np.maximum(bounds, similarities[:, -1])[is_full]
-                fewest = np.minimum(fewest, np.where(numbers >= 0, similarities, np.inf).min(axis=1))
+                if chance is None:
+                    farthest = np.minimum(farthest, np.where(numbers >= 0, similarities, np.inf).min(axis=1))
     if chance is None:
-        chance = np.where(np.isfinite(fewest), fewest, 0)
+        chance = np.where(np.isfinite(farthest), farthest, 0)
     return np.where(np.isfinite(bounds), np.minimum(bounds, chance), chance).astype(np.float32)
 
 
