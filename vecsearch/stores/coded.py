@@ -155,7 +155,8 @@ def _unfound(found: list[list[Nearest]], chance: Floats | None, n_query: int) ->
     """Return how near each token of the query is taken to be to passages that it did not find: float32 ``(n_query,)``.
 
     They are no nearer than the farthest that it found, where it found as many as it was asked for; and not nearer than
-    by chance, or some cell would have been near. Where nobody says what chance gives, the farthest of all stands for it.
+    by chance, or some cell would have been near. Where nobody says what chance gives, the farthest of all stands for
+    it.
     """
     bounds = np.full(n_query, -np.inf, np.float32)
     farthest = np.full(n_query, np.inf, np.float32)
