@@ -31,11 +31,12 @@ from vecsearch.cli.settings import Settings, pass_settings
 from vecsearch.errors import VectorsError
 
 if TYPE_CHECKING:
+    from vecsearch.index import Index
     from vecsearch.pipeline import Pipeline
     from vecsearch.stores.disk import Durability
     from vecsearch.types import AddReport, Document, Floats, Ids, Offsets
 
-__all__ = ["add_command"]
+__all__ = ["add_command", "add_documents", "summarize"]
 
 Format = Literal["jsonl", "csv", "text"]
 
@@ -141,7 +142,17 @@ def add_command(
             index = stack.enter_context(open_or_create(folder, parts, durability=durability, memory=memory))
         if metadata_keys:
             index.index_metadata(*metadata_keys)
-        meter = stack.enter_context(Meter())
+        report = add_documents(index, documents, folder)
+    summarize(folder, report, is_json)
+
+
+def add_documents(index: Index, documents: Iterator[Document], folder: Path) -> AddReport:
+    """Add documents, with a line of progress.
+
+    Raises:
+        Interrupted: by Ctrl-C; says what was committed.
+    """
+    with Meter() as meter:
         try:
             report = index.add(documents, progress=meter)
             index.flush()
@@ -150,10 +161,11 @@ def add_command(
                 f"Interrupted: {counted(meter.committed.n_documents, 'document')} committed in {folder}; run the same "
                 "command again to go on, what is there already costs nothing."
             ) from None
-    _summarize(folder, report, is_json)
+    return report
 
 
-def _summarize(folder: Path, report: AddReport, is_json: bool) -> None:
+def summarize(folder: Path, report: AddReport, is_json: bool) -> None:
+    """Write what was added."""
     if is_json:
         write_json({"index": str(folder), **report.to_dict()})
         return

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from vecsearch.cli.failures import Interrupted
+from vecsearch.cli.adding import add_documents, summarize
 from vecsearch.cli.indexes import folder_of, resolve
 from vecsearch.cli.maintaining import present
 from vecsearch.cli.making import open_or_create
 from vecsearch.cli.options import index_option, index_or_new_option, json_option, pipeline_options
 from vecsearch.cli.output import counted, json_line, one_line, write, write_json
-from vecsearch.cli.progress import Meter
 from vecsearch.cli.settings import Settings, pass_settings
 
 if TYPE_CHECKING:
@@ -223,23 +222,8 @@ def import_command(
             parts = {"encoder": encoder}
             make = lambda: _given(dim, encoder)  # noqa: E731
         index = stack.enter_context(open_or_create(folder, parts, make))
-        meter = stack.enter_context(Meter())
-        try:
-            report = index.add(documents, progress=meter)
-            index.flush()
-        except KeyboardInterrupt:
-            raise Interrupted(
-                f"Interrupted: {counted(meter.committed.n_documents, 'document')} committed in {folder}; run the same "
-                "command again to go on, what is there already costs nothing."
-            ) from None
-    if is_json:
-        write_json({"index": str(folder), **report.to_dict()})
-    else:
-        write(
-            f"{one_line(str(folder))}: wrote {counted(report.n_documents, 'document')} "
-            f"({report.n_unchanged:,} unchanged), {counted(report.n_passages, 'passage')}, "
-            f"{counted(report.n_tokens, 'token')}\n"
-        )
+        report = add_documents(index, documents, folder)
+    summarize(folder, report, is_json)
     if n_lost:
         click.get_current_context().exit(1)
 
