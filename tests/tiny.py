@@ -72,6 +72,32 @@ class TinyEmbedder:
         return Vocabulary([], np.zeros(0, bool))
 
 
+class TinyContextual(TinyEmbedder):
+    """A word's row is that of ``TinyEmbedder``, and a quarter of the rows beside it: what is near changes it."""
+
+    name: ClassVar[str] = "tiny_contextual"
+    rows = None  # type: ignore[assignment]  # a static embedder would have them
+
+    def __init__(self, *, dim: int = 16) -> None:
+        super().__init__(dim=dim)
+        self.texts: list[str] = []
+        """All that were embedded, in order."""
+
+    def tokenizer(self) -> TinyTokenizer:
+        return TinyTokenizer()
+
+    def embed(self, texts: Sequence[str], tokens: Tokens) -> np.ndarray:
+        self.texts += texts
+        assert tokens.entries is not None
+        own = TinyEmbedder.rows(self, tokens.entries, np.ones(tokens.n_tokens, bool))
+        found = own.copy()
+        text_of = np.repeat(np.arange(len(texts)), np.diff(tokens.offsets))
+        beside = (text_of[1:] == text_of[:-1])[:, None]
+        found[1:] += own[:-1] / 4 * beside
+        found[:-1] += own[1:] / 4 * beside
+        return found.astype(np.float32)
+
+
 class TinyEncoder:
     """Every position alike."""
 

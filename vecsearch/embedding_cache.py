@@ -1,0 +1,175 @@
+"""Vectors of texts that were embedded before, in the user's cache folder: what is embedded again costs nothing.
+
+An entry holds the rows of one text as an index keeps them (``precision``), by a key made of the text and of all that
+its vectors depend on: the identities of embedder and tokenizer, which hold the hashes of their files, and the
+precision. Whatever else a pipeline does comes after. Only contextual embedders are worth it: the rows of others are
+looked up faster than read.
+
+``VECSEARCH_CACHE_BYTES`` limits its size, 0 turns it off.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vecsearch.errors import UsageError
+from vecsearch.guarding import unusable_row
+from vecsearch.pipeline import Pipeline
+from vecsearch.precision import Precision, packed, row_bytes, unpacked
+from vecsearch.types import Tokens
+
+if TYPE_CHECKING:
+    from vecsearch.types import Floats
+
+__all__ = ["MAX_BYTES", "EmbeddingCache", "default_cache"]
+
+MAX_BYTES = 1_000_000_000
+"""As large as the cache becomes by default: 2.5 million tokens of 384 dimensions in ``int8``."""
+LIMIT = "VECSEARCH_CACHE_BYTES"
+_FILE = "embeddings.db"
+_TOKENS_AT_ONCE = 1 << 14
+"""About so many tokens are embedded before their rows are kept: what an interrupted run has embedded is not lost."""
+
+
+class EmbeddingCache:
+    """Rows of texts by pipeline. Threads and processes may share it. Whatever is wrong with it only costs time.
+
+    Args:
+        folder: where it is kept, in one file.
+        max_bytes: about how large the file may be; what was not used for longest leaves first.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
+        from vecsearch.stores.blobs import Blobs
+
+        self.path = folder / _FILE
+        self.max_bytes = max_bytes
+        self._blobs = Blobs(self.path, max_bytes)
+
+    def rows(self, pipeline: Pipeline, texts: Sequence[str], tokens: Tokens, precision: Precision = "int8") -> Floats:
+        """Return the rows of texts as ``Pipeline.rows`` gives them, those that are kept without embedding anything.
+
+        Args:
+            pipeline: of a contextual embedder.
+            texts: n texts; equal ones are embedded once.
+            tokens: of the texts, as the pipeline's tokenizer gave them.
+            precision: of what is kept.
+
+        Returns:
+            float32 ``(n_tokens, dim)``, before any position; rounded to the precision, whether they were kept or not.
+
+        Raises:
+            PluginError: as ``Pipeline.rows``.
+        """
+        keys = self.keys(pipeline, texts, precision)
+        lengths = np.diff(tokens.offsets)
+        found = self.get(keys, (lengths * row_bytes(precision, pipeline.dim)).tolist())
+        for key in [key for key, content in found.items() if not _is_usable(content, pipeline.dim, precision)]:
+            del found[key]
+        missing = [number for number, key in enumerate(keys) if key not in found]
+        first: dict[bytes, int] = {}
+        for number in missing:
+            first.setdefault(keys[number], number)
+        for some in _parts(list(first.values()), lengths):
+            rows = pipeline.rows([texts[number] for number in some], _tokens_of(tokens, some))
+            content = packed(rows, precision)
+            bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[some])]).tolist()
+            new = {
+                keys[number]: content[begin:end].tobytes()
+                for number, begin, end in zip(some, bounds[:-1], bounds[1:], strict=True)
+            }
+            found.update(new)
+            self._blobs.put(new)
+        return unpacked(b"".join(found[key] for key in keys), pipeline.dim, precision)
+
+    def keys(self, pipeline: Pipeline, texts: Sequence[str], precision: Precision = "int8") -> list[bytes]:
+        """Return the key of each text, 32 bytes."""
+        identity = pipeline.identity
+        parts = {part: identity[part] for part in ("tokenizer", "embedder")}
+        prefix = json.dumps([1, parts, precision, pipeline.dim], sort_keys=True)
+        hashed = hashlib.blake2b(prefix.encode() + b"\0", digest_size=32)
+        keys = []
+        for text in texts:
+            one = hashed.copy()
+            one.update(text.encode("utf-8", "surrogatepass"))
+            keys.append(one.digest())
+        return keys
+
+    def get(self, keys: Sequence[bytes], sizes: Sequence[int]) -> dict[bytes, bytes]:
+        """Return what is kept by key, as it was put, where it has the size that is expected."""
+        expected = dict(zip(keys, sizes, strict=True))
+        return {key: content for key, content in self._blobs.get(keys).items() if len(content) == expected[key]}
+
+    def info(self) -> dict[str, Any]:
+        """Return path, limit, number of entries and bytes, JSON-ready."""
+        n, size = self._blobs.size()
+        return {"path": str(self.path), "max_bytes": self.max_bytes, "n_entries": n, "bytes": size}
+
+    def clear(self) -> None:
+        """Forget everything.
+
+        Raises:
+            OSError: the file system refused.
+        """
+        self._blobs.clear()
+
+    def close(self) -> None:
+        """Let go of the file; it is opened again when it is used again."""
+        self._blobs.close()
+
+
+def default_cache() -> EmbeddingCache | None:
+    """Return the cache in the user's cache folder; None where ``VECSEARCH_CACHE_BYTES`` is 0.
+
+    Raises:
+        UsageError: the variable holds no number.
+    """
+    text = os.environ.get(LIMIT, "")
+    try:
+        max_bytes = int(text) if text else MAX_BYTES
+    except ValueError:
+        max_bytes = -1
+    if max_bytes < 0:
+        raise UsageError(f"{LIMIT} is {text!r:.80}; it must be a number of bytes, 0 for no cache")
+    if not max_bytes:
+        return None
+    from platformdirs import user_cache_path
+
+    return EmbeddingCache(user_cache_path("vecsearch"), max_bytes)
+
+
+def _is_usable(content: bytes, dim: int, precision: Precision) -> bool:
+    """Whether rows are numbers that an embedder may give: the file may be a stranger's."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return unusable_row(unpacked(content, dim, precision)) is None
+
+
+def _parts(numbers: Sequence[int], lengths: np.ndarray) -> list[list[int]]:
+    """Return the numbers in lists of about ``_TOKENS_AT_ONCE`` tokens."""
+    parts: list[list[int]] = []
+    size = _TOKENS_AT_ONCE
+    for number in numbers:
+        if size >= _TOKENS_AT_ONCE:
+            parts.append([])
+            size = 0
+        parts[-1].append(number)
+        size += int(lengths[number])
+    return parts
+
+
+def _tokens_of(tokens: Tokens, numbers: Sequence[int]) -> Tokens:
+    """Return the tokens of some texts."""
+    chosen = np.array(numbers, np.int64)
+    lengths = np.diff(tokens.offsets)[chosen]
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    wanted = np.repeat(tokens.offsets[:-1][chosen] - offsets[:-1], lengths) + np.arange(offsets[-1])
+    ids = None if tokens.ids is None else tokens.ids[wanted]
+    entries = None if tokens.entries is None else [tokens.entries[place] for place in wanted.tolist()]
+    return Tokens(offsets, tokens.spans[wanted], ids, entries)
