@@ -120,3 +120,20 @@ def test_links_that_lead_out_of_the_graph_are_refused(codebook: Codebook) -> Non
         struct.pack_into("<i", changed, at, wrong)
         with pytest.raises(ValueError, match="graph"):
             Codebook.from_bytes(bytes(changed))
+
+
+def test_all_centres_are_compared_where_they_are_few_and_the_graph_asked_where_they_are_many(
+    codebook: Codebook, sample: tuple[np.ndarray, np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query, n_probe = sample[0][:40], 6
+    compared = codebook.probe(query, n_probe)
+    monkeypatch.setattr("vecsearch.stores.codebook.FEW_CELLS", 0)
+    found = codebook.probe(query, n_probe)
+    products = query @ codebook._centres[:, : query.shape[1]].T
+    of_types = compared[0]
+    for row, cells, similarities in zip(products, of_types.cells, of_types.similarities, strict=True):
+        best = np.argsort(-row)[:n_probe]
+        assert sorted(cells[cells >= 0].tolist()) == sorted(best[best < codebook._first_rare].tolist())
+        np.testing.assert_allclose(similarities[cells >= 0], row[cells[cells >= 0]], atol=1e-5)
+    # the graph may miss one now and then
+    assert np.mean([np.isin(a, b).mean() for a, b in zip(found[0].cells, of_types.cells, strict=True)]) > 0.9

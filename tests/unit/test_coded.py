@@ -41,13 +41,15 @@ def asked(sample: Tokens, n_query: int, allowed: np.ndarray | None = None) -> Sc
     return ScanQuery(np.ascontiguousarray(sample[0][: 40 * n_query : 40]), weights, statistics, allowed)
 
 
-def nearest(index: Coded, query: ScanQuery, counts: list[int]) -> list[tuple[np.ndarray, np.ndarray, float]]:
-    """Return what each token of the query finds where each segment is asked for so many; and how near it is at most to
-    what it does not find.
+def nearest(index: Coded, query: ScanQuery, counts: list[list[int]]) -> list[tuple[np.ndarray, np.ndarray, float]]:
+    """Return what each token of the query finds where each segment is asked for so many, by the kind of cells; and how
+    near it is at most to what it does not find.
     """
     probes = index.codebook.probe(query.vectors, index.depth.n_probe)
     lists = [
-        part.search(query.vectors, probe, n) for part, n in zip(index.parts, counts, strict=True) for probe in probes
+        part.search(query.vectors, probe, n)
+        for part, of_part in zip(index.parts, counts, strict=True)
+        for probe, n in zip(probes, of_part, strict=True)
     ]
     found = []
     for token in range(len(query.weights)):
@@ -75,8 +77,13 @@ def test_candidates_equal_their_definition(
     if chance is not None:
         query = replace(query, chance=np.full(5, chance, np.float32))
     scan = index.candidates(query, scorer)
-    # of each segment its share and a quarter more, and 64, but never more than are wanted in all
-    counts = [min(n_nearest, int(1.25 * n_nearest * part.n / N) + 64, part.n) for part in index.parts]
+    # of each segment its share and a quarter more, and 64, but never more than are wanted in all; of cells of rare
+    # types an eighth of that, unless all tokens are wanted
+    wanted = [min(n_nearest, int(1.25 * n_nearest * part.n / N) + 64) for part in index.parts]
+    counts = [
+        [min(n, part.n), part.n if n >= part.n else min(n // 8 + 64, n, part.n)]
+        for part, n in zip(index.parts, wanted, strict=True)
+    ]
     found = nearest(index, query, counts)
     assert scan.embedded.tolist() == sorted({int(one) for _, numbers, _ in found for one in numbers if one >= 0})
     none = int(index.numbers[-1]) + 1  # stands for a passage that no token found

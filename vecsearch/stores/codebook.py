@@ -36,6 +36,8 @@ RARE_SHARE = 4
 """Of the cells that are no type's, one for so many others is looked into, …"""
 FEWEST_RARE = 8
 """… and so many at least."""
+FEW_CELLS = 8_192
+"""So many centres are all compared with a query in less time than the graph takes to find the nearest of them."""
 ENCODE_TOKENS = 8_192
 """As many vectors are coded at a time, so that they stay in the cache."""
 
@@ -183,11 +185,8 @@ class Codebook:
             alone: the vectors that the tokens would have if each stood alone: what cells of rare types are chosen by,
                 when they are filled and when they are looked for.
         """
-        n_found = min(n_probe, self.n_cells)
-        cells = np.full((len(query), n_probe), -1, np.int64)
-        similarities = np.zeros((len(query), n_probe), np.float32)
-        if len(query) and n_found:
-            similarities[:, :n_found], cells[:, :n_found] = nearest_cells(self._graph, self.padded(query), n_found)
+        products = (self._centres @ self.padded(query).T).T if self.n_cells <= FEW_CELLS else None
+        cells, similarities = self._nearest(query, n_probe, products)
         spread = self._parts.rare_spread * self._parts.rare_stretch / self._parts.stretch
         if self._first_rare == 0:
             return [Probe(cells, similarities, spread)]
@@ -198,13 +197,26 @@ class Codebook:
         if n_probe < self.n_cells:
             n_rare = min(max(n_probe // RARE_SHARE, FEWEST_RARE), n_rare)
         centres = self._centres[self._first_rare :]
-        products = self.padded(query) @ centres.T
-        nearness = products if alone is None else self.padded(alone) @ centres.T - self._rare_half_norms
+        of_rare = self.padded(query) @ centres.T if products is None else products[:, self._first_rare :]
+        nearness = of_rare if alone is None else self.padded(alone) @ centres.T - self._rare_half_norms
         rare = np.argpartition(-nearness, n_rare - 1, axis=1)[:, :n_rare].astype(np.int64)
         return [
             Probe(cells, similarities),
-            Probe(rare + self._first_rare, np.take_along_axis(products, rare, axis=1), spread),
+            Probe(rare + self._first_rare, np.take_along_axis(of_rare, rare, axis=1), spread),
         ]
+
+    def _nearest(self, query: Floats, n_probe: int, products: Floats | None) -> tuple[Numbers, Floats]:
+        """Return the nearest cells of any kind, −1 where there are fewer, and their similarities."""
+        n_found = min(n_probe, self.n_cells)
+        cells = np.full((len(query), n_probe), -1, np.int64)
+        similarities = np.zeros((len(query), n_probe), np.float32)
+        if len(query) and n_found:
+            if products is None:
+                similarities[:, :n_found], cells[:, :n_found] = nearest_cells(self._graph, self.padded(query), n_found)
+            else:
+                cells[:, :n_found] = np.argpartition(-products, n_found - 1, axis=1)[:, :n_found]
+                similarities[:, :n_found] = np.take_along_axis(products, cells[:, :n_found], axis=1)
+        return cells, similarities
 
     def encode(self, vectors: Floats, cells: Ids) -> Bytes:
         """Return the codes of vectors in given cells: uint8 ``(n, code_size)``, two 4-bit codes a byte."""

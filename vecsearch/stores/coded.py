@@ -42,6 +42,8 @@ SPREAD = 1.25
 """Of the nearest tokens, a segment gives so many times its share, …"""
 FEWEST_NEAREST = 64
 """… and so many more."""
+RARE_NEAREST = 8
+"""In cells of rare types, one for so many others is looked for: about so many fewer tokens are in them."""
 MOST_WIDENED = 8
 """Where few passages are allowed, at most so many times as many cells are looked through."""
 
@@ -75,7 +77,8 @@ class Coded:
         chosen = heavy(query.weights)
         vectors, weights = np.ascontiguousarray(query.vectors[chosen]), query.weights[chosen]
         statistics = replace(query.statistics, background=query.statistics.background[chosen])
-        probes = self._probes(vectors, None if query.alone is None else query.alone[chosen], query.allowed, depth)
+        alone = None if query.alone is None else query.alone[chosen]
+        probes = self.codebook.probe(vectors, self._n_probe(query.allowed, depth), alone)
         found = self._search(vectors, probes, query.allowed, depth)
         chance = None if query.chance is None else query.chance[chosen]
         unfound = _unfound(found, chance, len(vectors))
@@ -124,10 +127,9 @@ class Coded:
         place_of[union] = np.arange(len(union))
         return union, place_of
 
-    def _probes(self, vectors: Floats, alone: Floats | None, allowed: Numbers | None, depth: Depth) -> list[Probe]:
+    def _n_probe(self, allowed: Numbers | None, depth: Depth) -> int:
         share = 1.0 if allowed is None else len(allowed) / max(len(self.numbers), 1)
-        n_probe = int(depth.n_probe * min(MOST_WIDENED, 1 / max(share, 1e-9)))
-        return self.codebook.probe(vectors, min(n_probe, self.codebook.n_cells), alone)
+        return min(int(depth.n_probe * min(MOST_WIDENED, 1 / max(share, 1e-9))), self.codebook.n_cells)
 
     def _search(
         self, vectors: Floats, probes: list[Probe], allowed: Numbers | None, depth: Depth
@@ -138,7 +140,15 @@ class Coded:
         for part in self.parts:
             # of each segment its share, and some more since the nearest are not spread evenly
             n = min(depth.n_nearest, int(SPREAD * depth.n_nearest * part.n / self._n_coded) + FEWEST_NEAREST)
-            found.append([part.search(vectors, probe, min(n, part.n), allowing) for probe in probes])
+            # collecting the nearest takes FAISS longer than comparing all that are looked at
+            of_rare = n if n >= part.n else n // RARE_NEAREST + FEWEST_NEAREST
+            counts = [n, *[min(of_rare, n)] * (len(probes) - 1)]
+            found.append(
+                [
+                    part.search(vectors, probe, min(count, part.n), allowing)
+                    for probe, count in zip(probes, counts, strict=True)
+                ]
+            )
         return found
 
     @cached_property
