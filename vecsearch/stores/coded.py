@@ -71,15 +71,17 @@ class Coded:
 
         Args:
             query, scorer: see ``Snapshot.scan``.
-            depth: how deep to look, if not as the index is set to.
+            depth: how deep to look, if not as the index is set to. Then the system is let take back what was looked at:
+                who measures many depths looks at nearly all codes, and shall not have them in memory.
         """
+        is_measured = depth is not None
         depth = depth or self.depth
         chosen = heavy(query.weights)
         vectors, weights = np.ascontiguousarray(query.vectors[chosen]), query.weights[chosen]
         statistics = replace(query.statistics, background=query.statistics.background[chosen])
         alone = None if query.alone is None else query.alone[chosen]
         probes = self.codebook.probe(vectors, self._n_probe(query.allowed, depth), alone)
-        found = self._search(vectors, probes, query.allowed, depth)
+        found = self._search(vectors, probes, query.allowed, depth, sparing=is_measured)
         chance = None if query.chance is None else query.chance[chosen]
         unfound = _unfound(found, chance, len(vectors))
         floors = scorer.reduce(np.ascontiguousarray(unfound[:, None]), np.array([0, 1], np.int64))
@@ -102,11 +104,6 @@ class Coded:
             return scored(np.repeat(floors, len(lengths), axis=1), lengths)
 
         return Scan(numbers, scored(reduced, lengths), 0.0, depth.n_rescored, scored_unfound)
-
-    def let_go(self) -> None:
-        """Let the system take back what of the files of codes is in memory; see ``Codes.let_go``."""
-        for part in self.parts:
-            part.let_go()
 
     @cached_property
     def _length_of(self) -> Numbers:
@@ -132,7 +129,7 @@ class Coded:
         return min(int(depth.n_probe * min(MOST_WIDENED, 1 / max(share, 1e-9))), self.codebook.n_cells)
 
     def _search(
-        self, vectors: Floats, probes: list[Probe], allowed: Numbers | None, depth: Depth
+        self, vectors: Floats, probes: list[Probe], allowed: Numbers | None, depth: Depth, *, sparing: bool
     ) -> list[list[Nearest]]:
         """Return the nearest tokens of each query token in each segment, by the kind of their cells."""
         allowing = self._living if allowed is None else bitmap(allowed)
@@ -149,6 +146,8 @@ class Coded:
                     for probe, count in zip(probes, counts, strict=True)
                 ]
             )
+            if sparing:
+                part.let_go()
         return found
 
     @cached_property

@@ -295,8 +295,6 @@ class EmbeddedSnapshot:
                 yield self._direct(query, query.allowed, scorer)
                 continue
             found = coded.candidates(query, scorer, depth)
-            if depth is not None:  # a measurement, which looks at nearly all codes and shall not keep them in memory
-                coded.let_go()
             numbers, scores = np.concatenate([numbers, found.embedded]), np.concatenate([scores, found.scores])
             order = np.argsort(numbers)
             yield replace(found, embedded=numbers[order], scores=scores[order], slack=slack)
