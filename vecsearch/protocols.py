@@ -81,6 +81,9 @@ class StaticEmbedder(Plugin, Protocol):
     And it may have a method ``reference() -> Sequence[str]``: texts of the language that it was made for, each like a
     passage, a few thousand words together, always the same. A small index has too few tokens of its own to say how
     similar chance makes two of them; these stand in (``CollectionStatistics.background``).
+
+    And it may have a static method ``takes(path: str) -> bool``, which tells by the names of files and little more
+    whether it is made from that file or folder: ``--model PATH`` then means ``name:path=PATH``.
     """
 
     @property
@@ -110,7 +113,8 @@ class StaticEmbedder(Plugin, Protocol):
 class ContextualEmbedder(Plugin, Protocol):
     """Gives every token a vector that depends on its text. Demands its own tokenizer.
 
-    It may have ``scorer`` and ``reference`` as a ``StaticEmbedder`` may; without ``scorer``, ``"maxsim"`` is used.
+    It may have ``scorer``, ``reference`` and ``takes`` as a ``StaticEmbedder`` may; without ``scorer``, ``"maxsim"`` is
+    used.
 
     It may have a method ``embed_query(text) -> tuple[Tokens, Floats]`` where it treats a query otherwise than a
     passage: all tokens of it, those that stand for no character at its end, and their vectors. And an attribute

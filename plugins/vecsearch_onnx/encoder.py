@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecsearch import LoadError, Registry, Tokenizer, Tokens
-from vecsearch_onnx.folder import Frame, find_files, folder_of, load_tokenizer, read_frame, read_window
+from vecsearch_onnx.folder import Frame, find_files, folder_of, has_model, load_tokenizer, read_frame, read_window
 from vecsearch_onnx.late import Late, marked, read_late, read_projection
 from vecsearch_onnx.model import Model
 from vecsearch_onnx.windows import Windows, batches, cut
@@ -216,6 +216,11 @@ class OnnxEmbedder:
         else:
             self._encoder = Encoder(model, marked(frame, self._late.passage), length, place, projection)
             self._of_queries = Encoder(model, marked(frame, self._late.query), length, place, projection)
+
+    @staticmethod
+    def takes(path: str) -> bool:
+        """Tell whether a path is that of a folder with an ONNX model which gives a vector a token."""
+        return has_model(path)
 
     @property
     def config(self) -> Mapping[str, Any]:

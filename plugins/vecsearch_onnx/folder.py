@@ -17,6 +17,7 @@ __all__ = [
     "Frame",
     "find_files",
     "folder_of",
+    "has_model",
     "load_tokenizer",
     "read_frame",
     "read_settings",
@@ -81,6 +82,20 @@ def find_files(path: str, file: str) -> dict[str, str]:
     # weights too large for one file stand beside it
     weights = [place for ending in ("_data", ".data") if (place := model.with_name(model.name + ending)).is_file()]
     return files | {f"weights{number or ''}": str(place) for number, place in enumerate(weights)}
+
+
+def has_model(path: str) -> bool:
+    """Tell whether a folder holds an ONNX model that gives a vector a token, by its files alone.
+
+    Static models are exported to ONNX as well (potion is), with one vector a text; their settings say what they are.
+    """
+    folder = Path(path)
+    if not any(place.is_dir() and any(place.glob("*.onnx")) for place in (folder, folder / "onnx")):
+        return False
+    try:
+        return read_settings(str(folder / "config.json")).get("model_type") != "model2vec"
+    except LoadError:
+        return True
 
 
 def read_window(files: dict[str, str]) -> int:

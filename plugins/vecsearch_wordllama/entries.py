@@ -1,4 +1,4 @@
-"""Checks what an embedder is asked for."""
+"""Checks what an embedder is asked for, and which entries stand for no text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from vecsearch import UsageError
 if TYPE_CHECKING:
     from vecsearch.types import Bools
 
-__all__ = ["checked_starts"]
+__all__ = ["SPECIAL", "checked_starts"]
+
+SPECIAL = frozenset(
+    ("<unk>", "<s>", "</s>", "<pad>", "<mask>", "[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", "<|endoftext|>")
+)
+"""Entries usual among tokenizers that stand for no text."""
 
 
 def checked_starts(entries: Sequence[str], starts_word: Bools) -> Bools:

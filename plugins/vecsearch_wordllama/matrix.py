@@ -95,6 +95,11 @@ class MatrixEmbedder:
         self._lock = threading.Lock()
         self._loaded: _Loaded | None = None
 
+    @staticmethod
+    def takes(path: str) -> bool:
+        """Tell whether a path is that of a file: all of them are word vectors to it, until they are read."""
+        return os.path.isfile(path)
+
     @property
     def config(self) -> Mapping[str, Any]:
         """The constructor's arguments, paths made absolute."""

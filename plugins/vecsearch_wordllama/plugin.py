@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 @hookimpl
 def vecsearch_register_embedders() -> Sequence[type[Embedder]]:
-    """Register wordllama and matrix."""
+    """Register matrix, static and wordllama."""
     from vecsearch_wordllama.matrix import MatrixEmbedder
+    from vecsearch_wordllama.static import StaticFolderEmbedder
     from vecsearch_wordllama.wordllama import WordLlamaEmbedder
 
-    return [MatrixEmbedder, WordLlamaEmbedder]
+    return [MatrixEmbedder, StaticFolderEmbedder, WordLlamaEmbedder]

@@ -72,6 +72,10 @@ class Lookup:
                 return row
         return -1
 
+    def find_in_place(self, entry: str, starts_word: bool) -> int:
+        """Return the row of an entry as it is written, in its own place only; −1 where there is none."""
+        return self._exact[starts_word].get(entry, -1)
+
 
 def read_vocabulary(path: str) -> list[str]:
     """Read the entries of a vocabulary in the order of its rows.

@@ -9,14 +9,14 @@ import importlib.util
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from vecsearch import LoadError, PluginError, Vocabulary
-from vecsearch_wordllama.entries import checked_starts
+from vecsearch_wordllama.entries import SPECIAL, checked_starts
+from vecsearch_wordllama.sums import sums
 from vecsearch_wordllama.tensors import map_tensor
 
 if TYPE_CHECKING:
@@ -33,9 +33,6 @@ _REMEDY = "pip install --force-reinstall 'wordllama>=0.4.0'"
 
 _MARK = "▁"
 _BYTES = frozenset(f"<0x{byte:02X}>" for byte in range(256))
-_SPECIAL = frozenset(
-    ("<unk>", "<s>", "</s>", "<pad>", "<mask>", "[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", "<|endoftext|>")
-)
 _BLOCK = 1024  # entries whose sums are held as float64 at once
 _LONG = 1024  # characters of one entry that are cut at once
 
@@ -127,7 +124,7 @@ class WordLlamaEmbedder:
         for first in range(0, len(entries), _BLOCK):
             block = slice(first, first + _BLOCK)
             texts = _marked(entries[block], starts[block].tolist())
-            rows[block] = self._sums(_cut(tokenizer, texts))
+            rows[block] = sums(self._matrix, _cut(tokenizer, texts))
             for row, text in enumerate(texts, first):
                 if len(text) > _LONG:
                     rows[row] = self._long_sum(tokenizer, text)
@@ -158,25 +155,6 @@ class WordLlamaEmbedder:
                 self._cutter = _load_tokenizer(self._files["tokenizer"])
             return self._cutter
 
-    def _sums(self, pieces: list[list[int]]) -> Floats:
-        """Return the sum of each entry's piece rows.
-
-        invariant: every float16 is a multiple of 2^-24 and none here exceeds 2^4, so a sum of up to 2^25 of them is
-        exact in float64 and is rounded once, to float32: order, grouping and batch cannot show.
-        """
-        counts = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
-        flat = np.fromiter(chain.from_iterable(pieces), dtype=np.int64, count=int(counts.sum()))
-        order = np.argsort(-counts, kind="stable")
-        starts, descending = (np.cumsum(counts) - counts)[order], counts[order]
-        sums = np.zeros((len(pieces), self.dim))
-        for k in range(descending.max(initial=0)):
-            # the k-th pieces of all entries that have one, in one gather: six times as fast as np.add.reduceat
-            holders = int(np.searchsorted(-descending, -k, side="left"))
-            sums[:holders] += self._matrix[flat[starts[:holders] + k]]
-        rows = np.empty((len(pieces), self.dim), dtype=np.float32)
-        rows[order] = sums
-        return rows
-
     def _long_sum(self, tokenizer: PieceTokenizer, text: str) -> npt.NDArray[np.float64]:
         total = np.zeros(self.dim)
         for first in range(0, len(text), _LONG):
@@ -192,7 +170,7 @@ def _marked(entries: Sequence[str], starts: list[bool]) -> list[str]:
     except UnicodeEncodeError:
         entries = [entry.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace") for entry in entries]
     return [
-        "" if entry in _SPECIAL else _MARK + entry if starting and entry not in _BYTES else entry
+        "" if entry in SPECIAL else _MARK + entry if starting and entry not in _BYTES else entry
         for entry, starting in zip(entries, starts, strict=True)
     ]
 

@@ -86,9 +86,13 @@ def test_vectors_of_a_model_are_written(tmp_path: Path, model: Path) -> None:
 
 @pytest.mark.parametrize(
     ("path", "said"),
-    [("models/nowhere", "nowhere is not a folder"), ("a,b/c", "has a comma"), ("models/tiny:window=9", "onnx:path=")],
+    [
+        ("models/nowhere", "nowhere is neither a file nor a folder"),
+        ("a,b/c", "has a comma"),
+        ("models/tiny:window=9", "onnx:path="),
+    ],
 )
-def test_what_is_no_folder_is_refused(tmp_path: Path, model: Path, path: str, said: str) -> None:
+def test_what_is_no_model_is_refused(tmp_path: Path, model: Path, path: str, said: str) -> None:
     refused = run(tmp_path, "tokens", "dogs", "--model", tmp_path / path)
     assert refused.exit_code == 2
     assert said in " ".join(refused.stderr.split())
@@ -104,3 +108,114 @@ def test_sentences_are_measured_with_a_model(tmp_path: Path, model: Path) -> Non
     found = run(tmp_path, "eval", triples, "--model", model, "--json")
     assert found.exit_code == 0, found.stderr
     assert json.loads(found.stdout)["measures"]["accuracy by similarity"] == 1
+
+
+# Static models: folders, and files of word vectors
+
+
+ROWS = {"the": [0.1, 0.1], "dog": [1, 0.2], "bit": [-0.5, 1], "man": [0.9, 0.1], "ran": [-1, -1], "big": [0.2, 1]}
+
+
+def word_vectors(path: Path) -> None:
+    path.write_text("".join(f"{word} {row[0]} {row[1]}\n" for word, row in ROWS.items()))
+
+
+def with_header(path: Path) -> None:
+    word_vectors(path)
+    path.write_text(f"{len(ROWS)} 2\n{path.read_text()}")
+
+
+def binary(path: Path) -> None:
+    import numpy as np
+
+    content = b"".join(f"{word} ".encode() + np.array(row, "<f4").tobytes() + b"\n" for word, row in ROWS.items())
+    path.write_bytes(f"{len(ROWS)} 2\n".encode() + content)
+
+
+def zipped(path: Path) -> None:
+    import gzip
+
+    word_vectors(path)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+
+
+def model2vec(path: Path) -> None:
+    import numpy as np
+    from safetensors.numpy import save_file
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    path.mkdir()
+    save_file({"embeddings": np.array([[0, 0], *ROWS.values()], np.float32)}, str(path / "model.safetensors"))
+    entries = {entry: id_ for id_, entry in enumerate(["[UNK]", *ROWS])}
+    tokenizer = Tokenizer(models.WordLevel(entries, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(path / "tokenizer.json"))
+    (path / "config.json").write_text('{"model_type": "model2vec", "normalize": true}')
+    # as it is published, with an export that gives one vector a text
+    (path / "onnx").mkdir()
+    (path / "onnx" / "model.onnx").write_bytes(b"")
+
+
+KINDS = [
+    ("glove.txt", word_vectors, "matrix"),
+    ("fasttext.vec", with_header, "matrix"),
+    ("word2vec.bin", binary, "matrix"),
+    ("glove.txt.gz", zipped, "matrix"),
+    ("potion", model2vec, "static"),
+]
+
+
+@pytest.mark.parametrize(("name", "write", "embedder"), KINDS, ids=[name for name, _, _ in KINDS])
+def test_static_model_of_every_kind_makes_an_index(tmp_path, records, name, write, embedder):
+    path = tmp_path / name
+    write(path)
+    made = run(tmp_path, "index", records, "-i", "notes", "--model", path, "--encoder", "none")
+    assert (made.exit_code, made.stderr) == (0, "")
+    found = run(tmp_path, "search", "big", "-i", "notes", "--mode", "vector", "-k", "1", "--json")
+    assert json.loads(found.stdout.splitlines()[0])["doc_id"] == "runs"
+    recorded = json.loads(run(tmp_path, "info", "-i", "notes", "--json").stdout)["pipeline"]["embedder"]
+    assert (recorded["name"], len(recorded["files"]["path"])) == (embedder, 64)
+    similar = run(tmp_path, "similar", "dog", "--model", path, "-k", "1", "--json")
+    assert json.loads(similar.stdout)["word"] == "man"
+
+
+@pytest.mark.parametrize("suffix", ["npy", "safetensors"])
+def test_array_needs_its_vocabulary_and_says_so(tmp_path, records, suffix):
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    path, words, rows = tmp_path / f"m.{suffix}", tmp_path / "words.txt", np.array(list(ROWS.values()), np.float32)
+    np.save(path, rows) if suffix == "npy" else save_file({"rows": rows}, str(path))
+    words.write_text("\n".join(ROWS))
+    refused = run(tmp_path, "index", records, "-i", "notes", "--model", path)
+    assert refused.exit_code == 1
+    assert f"{path} needs vocabulary=, a file that names its rows" in refused.stderr
+    made = run(tmp_path, "index", records, "-i", "notes", "--model", f"matrix:path={path},vocabulary={words}")
+    assert (made.exit_code, made.stderr) == (0, "")
+
+
+def test_index_is_not_opened_with_a_model_that_changed_or_went(tmp_path, records):
+    path = tmp_path / "glove.txt"
+    word_vectors(path)
+    run(tmp_path, "index", records, "-i", "notes", "--model", path)
+    path.write_text(path.read_text().replace("0.1", "0.2"))
+    refused = run(tmp_path, "search", "dog", "-i", "notes")
+    assert refused.exit_code == 1
+    assert "was made with embedder" in refused.stderr
+    path.unlink()
+    refused = run(tmp_path, "search", "dog", "-i", "notes")
+    assert refused.exit_code == 1
+    assert str(path) in refused.stderr
+
+
+def test_path_that_several_embedders_take_is_asked_about(tmp_path, model):
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    save_file({"embeddings": np.eye(3, dtype=np.float32)}, str(model / "model.safetensors"))
+    refused = run(tmp_path, "tokens", "dogs", "--model", model)
+    assert refused.exit_code == 2
+    said = " ".join(refused.stderr.split())
+    assert "several embedders take" in said
+    assert "onnx:path=" in said
+    assert "static:path=" in said

@@ -77,10 +77,10 @@ class Spec(click.ParamType[str]):
 
 
 class Model(Spec):
-    """An embedder: a ``Spec``, or the path of a folder with a model, which must hold a separator (``./model``)."""
+    """An embedder: a ``Spec``, or the path of a model, which must hold a separator (``./model``)."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the specification; of a folder, that of the embedder which reads it."""
+        """Return the specification; of a path, that of the embedder which takes it."""
         text = str(value)
         name, colon, _ = text.partition(":")
         is_path = any(sign in name for sign in {os.sep, os.altsep or os.sep}) or name in (".", "..")
@@ -90,10 +90,29 @@ class Model(Spec):
         path = os.path.abspath(os.path.expanduser(text))
         if "," in path:
             self.fail(f"the path {path!r} has a comma, which no specification can hold; rename it", param, ctx)
-        if not os.path.isdir(path):
-            hint = " (options of a model follow as onnx:path=FOLDER,key=value)" if colon else ""
-            self.fail(f"{path} is not a folder; give one with model.onnx and tokenizer.json{hint}", param, ctx)
-        return f"onnx:path={path}"
+        if not os.path.exists(path):
+            hint = " (options of a model follow its name: onnx:path=FOLDER,key=value)" if colon else ""
+            self.fail(f"{path} is neither a file nor a folder; give that of a model{hint}", param, ctx)
+        takers = _takers(path)
+        if len(takers) != 1:
+            self.fail(
+                f"several embedders take {path}; name one: {', '.join(f'{taker}:path={path}' for taker in takers)}"
+                if takers
+                else f"no installed embedder takes {path}; give a folder with model.onnx or model.safetensors and what "
+                "belongs to them, or a file of word vectors",
+                param,
+                ctx,
+            )
+        return f"{takers[0]}:path={path}"
+
+
+def _takers(path: str) -> list[str]:
+    """Return the names of the embedders that say that they are made from a path."""
+    from vecsearch.plugins import Registry
+
+    registry = Registry()
+    classes = {name: registry.get("embedder", name) for name in registry.names("embedder")}
+    return [name for name, cls in classes.items() if hasattr(cls, "takes") and cls.takes(path)]
 
 
 def index_option(command: Command) -> Command:
@@ -170,7 +189,7 @@ def model_option(default: str, **options: Any) -> Callable[[Command], Command]:
         "embedder",
         type=Model(),
         metavar="SPEC",
-        help=f"Embedder: name, name:key=value,… or a folder with an ONNX model.  [default: {default}]",
+        help=f"Embedder: name, name:key=value,… or the path of a model.  [default: {default}]",
         **options,
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vecsearch.cli.indexes import open_index
-from vecsearch.cli.options import index_option, json_option, spec_option
+from vecsearch.cli.options import index_option, json_option, model_option
 from vecsearch.cli.output import columns, one_line, write, write_json
 from vecsearch.cli.settings import Settings, pass_settings
 from vecsearch.errors import QueryError, UsageError
@@ -42,11 +42,12 @@ class Words:
 
 \b
   vecsearch similar king
-  vecsearch similar commit -i notes -k 20""",
+  vecsearch similar commit -i notes -k 20
+  vecsearch similar mutex --model ./model""",
 )
 @click.argument("word")
 @index_option
-@spec_option("embedder", "Embedder: name or name:key=value,…  [default: that of -i, else wordllama]")
+@model_option("that of -i, else wordllama")
 @click.option("-k", type=click.IntRange(min=1), default=10, metavar="N", help="How many words at most.")
 @json_option("one object a word and line; rank, word, similarity")
 @pass_settings
@@ -75,7 +76,7 @@ def similar_command(
 @click.argument("b")
 @click.argument("c")
 @index_option
-@spec_option("embedder", "Embedder: name or name:key=value,…  [default: that of -i, else wordllama]")
+@model_option("that of -i, else wordllama")
 @click.option("-k", type=click.IntRange(min=1), default=10, metavar="N", help="How many words at most.")
 @json_option("one object a word and line; rank, word, similarity")
 @pass_settings
@@ -97,7 +98,7 @@ def _words(settings: Settings, name: str | None, embedder: str | None) -> Words:
 
     if name is not None:
         if embedder:
-            raise click.UsageError("-i already says which embedder; leave --embedder out")
+            raise click.UsageError("-i already says which embedder; leave --model out")
         return _words_of_index(settings, name)
     from vecsearch.pipeline import parse_spec
     from vecsearch.plugins import Registry
