@@ -18,7 +18,7 @@ from vecsearch import (
     StorageError,
     VecsearchError,
 )
-from vecsearch.stores.schema import FORMAT_VERSION, checksum, connect, migrations, translated
+from vecsearch.stores.schema import FORMAT_VERSION, checksum, connect, integer_columns, migrations, translated
 
 
 @pytest.fixture
@@ -179,3 +179,22 @@ def test_other_errors_pass_as_they_are(tmp_path: Path, raised: BaseException) ->
     with pytest.raises(type(raised)) as caught, translated(tmp_path):
         raise raised
     assert caught.value is raised
+
+
+@pytest.mark.parametrize("value", [1.5, "no number", "", b"\x01", "7,8", "--3", "1-2"])
+def test_a_value_that_is_no_integer_is_damage(value: object, tmp_path: Path) -> None:
+    db = Database(memory=True)
+    db["rows"].insert_all([{"a": 3, "b": -7}, {"a": 2**63 - 1, "b": -(2**63)}, {"a": 1, "b": 0}])
+
+    def read(condition: str) -> list[list[int]]:
+        row = db.execute(f"SELECT count(*), group_concat(a), group_concat(b) FROM rows WHERE {condition}").fetchone()
+        return integer_columns(row, tmp_path, "the rows").tolist()
+
+    assert sorted(read("a > 1")) == [[3, -7], [2**63 - 1, -(2**63)]]
+    assert read("a < 0") == []
+    db.execute("UPDATE rows SET b = ? WHERE a = 3", [value])
+    with pytest.raises(IndexDamagedError, match="the rows"):
+        read("TRUE")
+    db.execute("UPDATE rows SET b = NULL WHERE a = 3")
+    with pytest.raises(IndexDamagedError, match="the rows"):
+        read("TRUE")

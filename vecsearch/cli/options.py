@@ -44,7 +44,7 @@ class IndexName(click.ParamType[str]):
         if name in ("", ".", "..") or any(sign in name for sign in "/\\\0"):
             self.fail(
                 f"{name!r} is not the name of an index: it must name one folder, without / and \\ "
-                "(the folder that holds the indexes is chosen with --indexes)",
+                f"(an index elsewhere: vecsearch --indexes FOLDER {'' if ctx is None else ctx.info_name} -i NAME)",
                 param,
                 ctx,
             )

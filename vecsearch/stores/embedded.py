@@ -37,7 +37,7 @@ from vecsearch.stores.schema import (
     chunks,
     connect,
     damaged_row,
-    integers,
+    integer_columns,
     marks,
     translated,
 )
@@ -162,11 +162,12 @@ class EmbeddedStore:
                 return view
 
     def _build_view(self, db: Database, generation: int) -> View:
-        rows = db.execute(
-            "SELECT embedded_no, n_tokens, coalesce(segment_no, -1), coalesce(row_start, 0) FROM embedded "
-            "ORDER BY segment_no, row_start, embedded_no"
-        )
-        table = integers(rows, 4, self.folder, "the table of what is embedded")
+        columns = db.execute(
+            "SELECT count(*), group_concat(embedded_no), group_concat(n_tokens), "
+            "group_concat(coalesce(segment_no, -1)), group_concat(coalesce(row_start, 0)) FROM embedded"
+        ).fetchone()
+        table = integer_columns(columns, self.folder, "the table of what is embedded")
+        table = table[np.lexsort((table[:, 0], table[:, 3], table[:, 2]))]
         records = dict(segment_records(db))
         parts: list[Part] = []
         mapped: dict[str, Floats] = {}

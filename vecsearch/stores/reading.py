@@ -27,7 +27,7 @@ from vecsearch.stores.protocol import (
     TokenBatch,
 )
 from vecsearch.stores.sampling import KEY_BYTES, hashes_at
-from vecsearch.stores.schema import checksum, chunks, damaged_row, integers, marks
+from vecsearch.stores.schema import checksum, chunks, damaged_row, integer_columns, integers, marks
 from vecsearch.stores.views import View
 from vecsearch.types import DocumentSummary
 
@@ -119,12 +119,12 @@ def read_tokens(db: Database, numbers: Sequence[int], dim: int, folder: Path) ->
 
 def read_passages(db: Database, folder: Path) -> PassageTable:
     """Read the table of all live passages."""
-    rows = db.execute(
+    columns = db.execute(
         # subtle: the index holds all that is asked for, so no text is read on the way
-        "SELECT passage_no, doc_no, embedded_no, n_terms FROM passages INDEXED BY passages_by_embedded "
-        "WHERE embedded_no IS NOT NULL"
-    )
-    table = integers(rows, 4, folder, "the table of passages")
+        "SELECT count(*), group_concat(passage_no), group_concat(doc_no), group_concat(embedded_no), "
+        "group_concat(n_terms) FROM passages INDEXED BY passages_by_embedded WHERE embedded_no IS NOT NULL"
+    ).fetchone()
+    table = integer_columns(columns, folder, "the table of passages")
     table = table[np.argsort(table[:, 0])]
     return PassageTable(*(np.ascontiguousarray(column) for column in table.T))
 

@@ -374,10 +374,33 @@ def integers(rows: Iterable[Sequence[object]], n_columns: int, folder: Path, wha
         IndexDamagedError: a value is no integer: a flipped bit may change the type of a value, STRICT or not.
     """
     try:
-        # from an iterator: a third faster than an array of a list of rows, and without the list
         return np.fromiter(chain.from_iterable(rows), np.int64).reshape(-1, n_columns)
     except (TypeError, ValueError, OverflowError) as error:
         raise damaged_row(folder, what) from error
+
+
+def integer_columns(row: Sequence[object], folder: Path, what: str) -> npt.NDArray[np.int64]:
+    """Return columns of integers as an array int64 ``(n_rows, n_columns)``, rows in any order.
+
+    Args:
+        row: of ``SELECT count(*), group_concat(column), ...``: a text a column takes a third of the time of a row
+            each. SQLite makes texts of up to 10⁹ characters.
+        folder: of the index; what: the table, for messages.
+
+    Raises:
+        IndexDamagedError: a value is no integer, or NULL; see ``integers``.
+    """
+    n_rows, *texts = row
+    table = np.empty((int(str(n_rows)), len(texts)), np.int64)
+    for number, text in enumerate(texts):
+        written = str(text or "").encode()
+        try:
+            if written.translate(None, b"-0123456789,"):
+                raise ValueError("something else than integers")
+            table[:, number] = np.fromstring(written, np.int64, sep=",")
+        except (ValueError, DeprecationWarning) as error:  # NumPy warns of what it cannot read to its end
+            raise damaged_row(folder, what) from error
+    return table
 
 
 def damaged_row(folder: Path, what: str) -> IndexDamagedError:

@@ -20,7 +20,7 @@ from vecsearch.stores.metadata import MetadataWriter
 from vecsearch.stores.protocol import Batch, Depth, PreparedDocument, TokenBatch
 from vecsearch.stores.reading import counter, passage_checksum, read_tokens, read_words
 from vecsearch.stores.sampling import SampleWriter
-from vecsearch.stores.schema import FORMAT_VERSION, checksum, chunks, integers, marks, migrations
+from vecsearch.stores.schema import FORMAT_VERSION, checksum, chunks, integer_columns, marks, migrations
 from vecsearch.stores.segments import SegmentRecord
 from vecsearch.types import FileRecord
 
@@ -105,11 +105,12 @@ class Writer:
         return self._embedded(f"segment_no IN ({marks(segments)})", segments)
 
     def _embedded(self, condition: str, values: Sequence[int]) -> Numbers:
-        rows = self.db.execute(
-            f"SELECT embedded_no, n_tokens FROM embedded WHERE {condition} ORDER BY embedded_no",  # noqa: S608
+        columns = self.db.execute(
+            f"SELECT count(*), group_concat(embedded_no), group_concat(n_tokens) FROM embedded WHERE {condition}",  # noqa: S608
             values,
-        )
-        return integers(rows, 2, self._folder, "the table of what is embedded")
+        ).fetchone()
+        table = integer_columns(columns, self._folder, "the table of what is embedded")
+        return table[np.argsort(table[:, 0])]
 
     def commit(self, batch: Batch, segments: Callable[[], Sequence[tuple[SegmentRecord, int]]] | None = None) -> int:
         """Write a batch. See ``Store.write``.
