@@ -11,9 +11,10 @@ looked up faster than read.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,13 @@ import numpy as np
 from vecsearch.errors import UsageError
 from vecsearch.guarding import unusable_row
 from vecsearch.pipeline import Pipeline
-from vecsearch.precision import Precision, packed, row_bytes, unpacked
-from vecsearch.types import Tokens
+from vecsearch.precision import packed, row_bytes, unpacked
+from vecsearch.types import Precision, Tokens
 
 if TYPE_CHECKING:
-    from vecsearch.types import Floats
+    from vecsearch.types import Floats, Offsets
 
-__all__ = ["MAX_BYTES", "EmbeddingCache", "default_cache"]
+__all__ = ["MAX_BYTES", "EmbeddingCache", "cache_folder", "cache_limit", "default_cache"]
 
 MAX_BYTES = 1_000_000_000
 """As large as the cache becomes by default: 2.5 million tokens of 384 dimensions in ``int8``."""
@@ -69,25 +70,32 @@ class EmbeddingCache:
             PluginError: as ``Pipeline.rows``.
         """
         keys = self.keys(pipeline, texts, precision)
-        lengths = np.diff(tokens.offsets)
-        found = self.get(keys, (lengths * row_bytes(precision, pipeline.dim)).tolist())
-        for key in [key for key, content in found.items() if not _is_usable(content, pipeline.dim, precision)]:
-            del found[key]
-        missing = [number for number, key in enumerate(keys) if key not in found]
-        first: dict[bytes, int] = {}
-        for number in missing:
-            first.setdefault(keys[number], number)
-        for some in _parts(list(first.values()), lengths):
-            rows = pipeline.rows([texts[number] for number in some], _tokens_of(tokens, some))
-            content = packed(rows, precision)
-            bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[some])]).tolist()
-            new = {
-                keys[number]: content[begin:end].tobytes()
-                for number, begin, end in zip(some, bounds[:-1], bounds[1:], strict=True)
-            }
-            found.update(new)
-            self._blobs.put(new)
-        return unpacked(b"".join(found[key] for key in keys), pipeline.dim, precision)
+        rows = np.empty((tokens.n_tokens, pipeline.dim), np.float32)
+        bounds = tokens.offsets.tolist()
+        for some in _parts(np.diff(tokens.offsets).tolist()):
+            found = self._found(pipeline, [keys[number] for number in some], tokens.offsets, some, precision)
+            missing = list({keys[number]: number for number in some if keys[number] not in found}.values())
+            if missing:
+                new = self._embedded(pipeline, texts, tokens, missing, precision)
+                found.update(zip((keys[number] for number in missing), new, strict=True))
+                self._blobs.put({keys[number]: found[keys[number]] for number in missing})
+            for number in some:
+                rows[bounds[number] : bounds[number + 1]] = unpacked(found[keys[number]], pipeline.dim, precision)
+        return rows
+
+    def _found(
+        self, pipeline: Pipeline, keys: Sequence[bytes], offsets: Offsets, numbers: Sequence[int], precision: Precision
+    ) -> dict[bytes, bytes]:
+        sizes = np.diff(offsets)[numbers] * row_bytes(precision, pipeline.dim)
+        found = self.get(keys, sizes.tolist())
+        return {key: content for key, content in found.items() if _is_usable(content, pipeline.dim, precision)}
+
+    def _embedded(
+        self, pipeline: Pipeline, texts: Sequence[str], tokens: Tokens, numbers: Sequence[int], precision: Precision
+    ) -> list[bytes]:
+        some = _tokens_of(tokens, numbers)
+        content = packed(pipeline.rows([texts[number] for number in numbers], some), precision)
+        return [content[begin:end].tobytes() for begin, end in itertools.pairwise(some.offsets.tolist())]
 
     def keys(self, pipeline: Pipeline, texts: Sequence[str], precision: Precision = "int8") -> list[bytes]:
         """Return the key of each text, 32 bytes."""
@@ -131,18 +139,31 @@ def default_cache() -> EmbeddingCache | None:
     Raises:
         UsageError: the variable holds no number.
     """
-    text = os.environ.get(LIMIT, "")
-    try:
-        max_bytes = int(text) if text else MAX_BYTES
-    except ValueError:
-        max_bytes = -1
-    if max_bytes < 0:
-        raise UsageError(f"{LIMIT} is {text!r:.80}; it must be a number of bytes, 0 for no cache")
-    if not max_bytes:
-        return None
+    limit = cache_limit()
+    return EmbeddingCache(cache_folder(), limit) if limit else None
+
+
+def cache_folder() -> Path:
+    """Return where the cache is kept, in the user's cache folder."""
     from platformdirs import user_cache_path
 
-    return EmbeddingCache(user_cache_path("vecsearch"), max_bytes)
+    return user_cache_path("vecsearch")
+
+
+def cache_limit() -> int:
+    """Return how many bytes the cache may take, as ``VECSEARCH_CACHE_BYTES`` says; 0 for no cache.
+
+    Raises:
+        UsageError: it holds no number.
+    """
+    text = os.environ.get(LIMIT, "")
+    try:
+        limit = int(text) if text else MAX_BYTES
+    except ValueError:
+        limit = -1
+    if limit < 0:
+        raise UsageError(f"{LIMIT} is {text!r:.80}; it must be a number of bytes, 0 for no cache")
+    return limit
 
 
 def _is_usable(content: bytes, dim: int, precision: Precision) -> bool:
@@ -151,17 +172,14 @@ def _is_usable(content: bytes, dim: int, precision: Precision) -> bool:
         return unusable_row(unpacked(content, dim, precision)) is None
 
 
-def _parts(numbers: Sequence[int], lengths: np.ndarray) -> list[list[int]]:
-    """Return the numbers in lists of about ``_TOKENS_AT_ONCE`` tokens."""
-    parts: list[list[int]] = []
-    size = _TOKENS_AT_ONCE
-    for number in numbers:
-        if size >= _TOKENS_AT_ONCE:
-            parts.append([])
-            size = 0
-        parts[-1].append(number)
-        size += int(lengths[number])
-    return parts
+def _parts(lengths: Sequence[int]) -> Iterator[range]:
+    """Yield the numbers of texts in parts of about ``_TOKENS_AT_ONCE`` tokens."""
+    begin = size = 0
+    for number, length in enumerate(lengths):
+        size += length
+        if size >= _TOKENS_AT_ONCE or number == len(lengths) - 1:
+            yield range(begin, number + 1)
+            begin, size = number + 1, 0
 
 
 def _tokens_of(tokens: Tokens, numbers: Sequence[int]) -> Tokens:

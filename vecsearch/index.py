@@ -18,6 +18,7 @@ import numpy as np
 from vecsearch import __version__
 from vecsearch.adding import Run
 from vecsearch.budget import MEMORY, checked_memory
+from vecsearch.embedding_cache import EmbeddingCache, default_cache
 from vecsearch.errors import (
     IdentityError,
     QueryError,
@@ -68,11 +69,14 @@ class Index:
         ['2', '1']
     """
 
-    def __init__(self, path: Path, pipeline: Pipeline, store: Store, table: RowTable | None) -> None:
+    def __init__(
+        self, path: Path, pipeline: Pipeline, store: Store, table: RowTable | None, cache: EmbeddingCache | None = None
+    ) -> None:
         self.path = path
         self.pipeline = pipeline
         self._store = store
-        self._preparation = Preparation(pipeline, table, store)
+        self._cache = cache
+        self._preparation = Preparation(pipeline, table, store, cache)
         self._searcher = Searcher(pipeline, table)
 
     @classmethod
@@ -83,6 +87,7 @@ class Index:
         pipeline: Pipeline | None = None,
         durability: Durability = "full",
         memory: int = MEMORY,
+        cache: bool = True,
     ) -> Index:
         """Make an empty index in a folder and open it for writing.
 
@@ -91,7 +96,7 @@ class Index:
             pipeline: tokenizer, embedder and encoder; by default ``word``, ``wordllama`` and ``relative``.
             durability: ``"full"``: what is committed survives a power loss; ``"fast"``: the end of the process, and
                 small commits take less time. See ``open``.
-            memory: see ``open``.
+            memory, cache: see ``open``.
 
         Raises:
             UsageError: there is no such durability, or the memory is too small.
@@ -105,7 +110,7 @@ class Index:
         folder = Path(path)
         checked_memory(memory)  # before the folder is made
         creation.create(folder, pipeline.identity, pipeline.configuration, durability=durability)
-        return cls._over_folder(folder, pipeline, read_only=False, durability=durability, memory=memory)
+        return cls._over_folder(folder, pipeline, cache, read_only=False, durability=durability, memory=memory)
 
     @classmethod
     def open(
@@ -116,6 +121,7 @@ class Index:
         read_only: bool = False,
         durability: Durability = "full",
         memory: int = MEMORY,
+        cache: bool = True,
     ) -> Index:
         """Open the index in a folder.
 
@@ -129,6 +135,8 @@ class Index:
                 commits, and damage segments, which ``compact`` mends.
             memory: bytes that the process may take while it writes, 600,000,000 or more; less memory makes more, and
                 smaller, segments. Searching maps files into memory beside that.
+            cache: whether what a contextual embedder gives is kept in the user's cache folder, and taken from there;
+                see ``embedding_cache``.
 
         Raises:
             UsageError: there is no such durability, or the memory is too small.
@@ -144,11 +152,11 @@ class Index:
         manifest = creation.read_manifest(folder)
         pipeline = pipeline or load_pipeline(manifest["configuration"])
         check_identity(folder, manifest["identity"], pipeline.identity)
-        return cls._over_folder(folder, pipeline, read_only=read_only, durability=durability, memory=memory)
+        return cls._over_folder(folder, pipeline, cache, read_only=read_only, durability=durability, memory=memory)
 
     @classmethod
     def _over_folder(
-        cls, folder: Path, pipeline: Pipeline, *, read_only: bool, durability: Durability, memory: int
+        cls, folder: Path, pipeline: Pipeline, cache: bool, *, read_only: bool, durability: Durability, memory: int
     ) -> Index:
         from vecsearch.stores.embedded import EmbeddedStore
 
@@ -156,7 +164,7 @@ class Index:
             lambda encode: EmbeddedStore(
                 folder,
                 encode,
-                pipeline.dim,
+                pipeline.row_format,
                 is_static=pipeline.is_static,
                 read_only=read_only,
                 durability=durability,
@@ -164,11 +172,17 @@ class Index:
             ),
             pipeline,
             folder,
+            cache=cache,
         )
 
     @classmethod
     def over(
-        cls, make_store: Callable[[Callable[[TokenBatch], Floats]], Store], pipeline: Pipeline, path: Path
+        cls,
+        make_store: Callable[[Callable[[TokenBatch], Floats]], Store],
+        pipeline: Pipeline,
+        path: Path,
+        *,
+        cache: bool = False,
     ) -> Index:
         """Put an index over a store of one's own.
 
@@ -176,11 +190,13 @@ class Index:
             make_store: makes the store, given the function by which it computes the vectors of what it keeps.
             pipeline: of the index.
             path: what the index calls itself.
+            cache: see ``open``.
         """
         stores: list[Store] = []
         table = RowTable(pipeline, lambda ids: stores[0].words(ids)) if pipeline.is_static else None
         stores.append(make_store(lambda batch: positioned(pipeline, table, batch)))
-        return cls(path, pipeline, stores[0], table)
+        is_cached = cache and not pipeline.is_static and not pipeline.is_given
+        return cls(path, pipeline, stores[0], table, default_cache() if is_cached else None)
 
     # writing
 
@@ -635,6 +651,8 @@ class Index:
     def close(self) -> None:
         """Let go of files, connections and the writer's lock. Closing twice is allowed."""
         self._store.close()
+        if self._cache is not None:
+            self._cache.close()
 
     def __enter__(self) -> Index:
         return self
@@ -703,8 +721,10 @@ def check_identity(folder: Path, recorded: dict[str, Any], given: dict[str, Any]
     Raises:
         IdentityError: they differ; names both.
     """
-    for part in ("tokenizer", "embedder", "encoder", "max_tokens"):
-        if recorded.get(part) != given.get(part):
+    for part in ("tokenizer", "embedder", "encoder", "max_tokens", "precision"):
+        # before format 4 vectors were kept as they are, and nothing said so
+        unsaid = "fp32" if part == "precision" and part in given else None
+        if recorded.get(part, unsaid) != given.get(part):
             raise IdentityError(
                 f"index {folder} was made with {part} {json.dumps(recorded.get(part), sort_keys=True)}, but this is "
                 f"{json.dumps(given.get(part), sort_keys=True)}; open it with the former, or index the sources into a "

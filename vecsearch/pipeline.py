@@ -17,6 +17,7 @@ import numpy as np
 from vecsearch.checksums import sha256_of
 from vecsearch.errors import PluginError, UsageError, VectorsError
 from vecsearch.guarding import GuardedScorer, call, checked_floats, checked_tokens, checked_vocabulary
+from vecsearch.precision import RowFormat, checked_precision
 from vecsearch.protocols import (
     AligningEncoder,
     ContextualEmbedder,
@@ -27,7 +28,7 @@ from vecsearch.protocols import (
     StaticEmbedder,
     Tokenizer,
 )
-from vecsearch.types import Tokens, Vocabulary
+from vecsearch.types import Precision, Tokens, Vocabulary
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -51,6 +52,8 @@ __all__ = [
 ]
 
 DEFAULT_MAX_TOKENS = 256
+DEFAULT_PRECISION: Precision = "int8"
+"""Of the vectors of contextual embedders."""
 ROW_BYTES = 1 << 26
 """About how much memory the rows of an index's words take: 65,536 of 256 dimensions."""
 
@@ -80,9 +83,11 @@ class Pipeline:
         embedder: static or contextual.
         encoder: the positional encoder.
         max_tokens: longest passage, in tokens.
+        precision: how exactly an index keeps the vectors of a contextual embedder: ``"fp32"``, ``"fp16"`` or
+            ``"int8"``, the default. Those of a static one are never kept, as they follow from the tokens.
 
     Raises:
-        UsageError: the three do not fit together, or ``max_tokens`` is below 8.
+        UsageError: the parts do not fit together, or ``max_tokens`` is below 8.
     """
 
     def __init__(
@@ -92,6 +97,7 @@ class Pipeline:
         encoder: PositionalEncoder,
         *,
         max_tokens: int = DEFAULT_MAX_TOKENS,
+        precision: str | None = None,
     ) -> None:
         if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 8:
             raise UsageError(f"passages of {max_tokens} tokens are too short; max_tokens must be 8 or more")
@@ -109,6 +115,7 @@ class Pipeline:
         elif embedder is not None and tokenizer is None:
             raise UsageError(f"embedder {embedder.name!r} needs a tokenizer")
         self.tokenizer = tokenizer
+        self.precision: Precision = _precision_of(embedder, precision)
 
     @classmethod
     def from_names(
@@ -118,6 +125,7 @@ class Pipeline:
         encoder: str = "relative",
         *,
         max_tokens: int = DEFAULT_MAX_TOKENS,
+        precision: str | None = None,
         registry: Registry | None = None,
     ) -> Pipeline:
         """Build a pipeline from the names of installed plugins.
@@ -126,6 +134,7 @@ class Pipeline:
             tokenizer: name, or ``"name:key=value,key=value"`` (see ``parse_spec``); ``"word"`` by default.
             embedder, encoder: likewise.
             max_tokens: longest passage, in tokens.
+            precision: see ``Pipeline``.
             registry: where plugins are looked up; by default all that are installed.
 
         Raises:
@@ -142,6 +151,7 @@ class Pipeline:
             embedding,
             registry.create("encoder", *parse_spec(encoder)),
             max_tokens=max_tokens,
+            precision=precision,
         )
 
     @cached_property
@@ -149,6 +159,11 @@ class Pipeline:
         """Length of a vector."""
         assert self.embedder is not None
         return int(self.embedder.dim)
+
+    @property
+    def row_format(self) -> RowFormat:
+        """How an index stores the embedder's vectors."""
+        return RowFormat(self.dim, self.precision)
 
     @property
     def is_given(self) -> bool:
@@ -170,12 +185,13 @@ class Pipeline:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What an index records: name, version, configuration and file hashes of each part. JSON-ready."""
-        return {
+        identity = {
             "tokenizer": _identity(self.tokenizer),
             "embedder": _identity(self.embedder) if self.embedder else {"name": "given", "config": {"dim": self.dim}},
             "encoder": _identity(self.encoder),
             "max_tokens": self.max_tokens,
         }
+        return identity if self.is_static else {**identity, "precision": self.precision}
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -190,6 +206,7 @@ class Pipeline:
             "encoder": of(self.encoder),
             "max_tokens": self.max_tokens,
             "dim": self.dim if self.is_given else None,
+            "precision": None if self.is_static else self.precision,
         }
 
     @property
@@ -358,11 +375,17 @@ class GivenVectors(Pipeline):
     Args:
         dim: length of a vector.
         encoder: positional encoder by name (see ``parse_spec``) or object; ``"none"`` by default.
+        precision: how exactly an index keeps the vectors: ``"fp32"``, as they are, ``"fp16"`` or ``"int8"``.
         registry: where plugins are looked up.
     """
 
     def __init__(
-        self, dim: int, encoder: str | PositionalEncoder = "none", *, registry: Registry | None = None
+        self,
+        dim: int,
+        encoder: str | PositionalEncoder = "none",
+        *,
+        precision: str | None = None,
+        registry: Registry | None = None,
     ) -> None:
         if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
             raise UsageError(f"dim is {dim!r}; it must be a whole number of 1 or more", dim=dim)
@@ -370,7 +393,7 @@ class GivenVectors(Pipeline):
             built: PositionalEncoder = (registry or _registry()).create("encoder", *parse_spec(encoder))
         else:
             built = encoder
-        super().__init__(None, None, built)
+        super().__init__(None, None, built, precision=precision)
         self.__dict__["dim"] = dim
 
 
@@ -507,9 +530,28 @@ def load_pipeline(configuration: Mapping[str, Any], registry: Registry | None = 
         part = configuration[kind]
         return None if part is None else registry.create(kind, part["name"], part["config"])
 
+    precision = configuration.get("precision")
     if configuration["embedder"] is None:
-        return GivenVectors(configuration["dim"], build("encoder"))
-    return Pipeline(build("tokenizer"), build("embedder"), build("encoder"), max_tokens=configuration["max_tokens"])
+        return GivenVectors(configuration["dim"], build("encoder"), precision=precision)
+    embedder = build("embedder")
+    if precision is None and not isinstance(embedder, StaticEmbedder):
+        precision = "fp32"  # before format 4 there was no other
+    return Pipeline(
+        build("tokenizer"), embedder, build("encoder"), max_tokens=configuration["max_tokens"], precision=precision
+    )
+
+
+def _precision_of(embedder: Embedder | None, precision: str | None) -> Precision:
+    if isinstance(embedder, StaticEmbedder):
+        if precision is not None:
+            raise UsageError(
+                f"embedder {embedder.name!r} gives a token the same vector everywhere, so none is kept and precision "
+                f"means nothing; leave it out",
+            )
+        return "fp32"
+    if precision is not None:
+        return checked_precision(precision)
+    return "fp32" if embedder is None else DEFAULT_PRECISION
 
 
 def _registry() -> Registry:

@@ -17,11 +17,13 @@ often as anyone likes, and a score that is computed from stored rows is the same
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, get_args
 
 import numpy as np
 
 from vecsearch.errors import UsageError
+from vecsearch.types import Precision
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -30,9 +32,7 @@ if TYPE_CHECKING:
 
     Packed: TypeAlias = npt.NDArray[np.uint8]
 
-__all__ = ["Precision", "checked_precision", "packed", "rounded", "row_bytes", "unpacked"]
-
-Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
+__all__ = ["Precision", "RowFormat", "checked_precision", "packed", "rounded", "row_bytes", "unpacked"]
 
 _SMALLEST = 1e-25
 """A row without a larger number is zero: its length is below all that counts as a direction."""
@@ -41,13 +41,21 @@ _TOP_EXPONENT = 15
 """The largest number of a row of float16 is scaled to less than two to this: as far from the smallest as can be."""
 
 
+@dataclass(frozen=True)
+class RowFormat:
+    """How rows are stored: how many numbers each has, and how exactly they are kept."""
+
+    dim: int
+    precision: Precision = "fp32"
+
+
 def checked_precision(precision: str) -> Precision:
     """Return a precision if it is one.
 
     Raises:
         UsageError: it is none.
     """
-    if precision not in get_args(Precision):
+    if not isinstance(precision, str) or precision not in get_args(Precision):
         raise UsageError(f"precision is {precision!r:.80}; it must be 'fp32', 'fp16' or 'int8'")
     return precision  # type: ignore[return-value]
 

@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vecsearch import scoring
+from vecsearch.embedding_cache import EmbeddingCache
 from vecsearch.errors import DocumentError, VectorsError
 from vecsearch.guarding import LARGEST, unusable_row
 from vecsearch.pipeline import Pipeline, RowTable, positioned
+from vecsearch.precision import rounded
 from vecsearch.splitting import cut, line_starts
 from vecsearch.stores.protocol import PreparedDocument, PreparedPassage, Store, TokenBatch
 from vecsearch.types import Document, Tokens
@@ -254,12 +256,16 @@ class Preparation:
         pipeline: of the index.
         table: rows of token ids, for a static pipeline.
         store: gives ids to words and knows which token sequences it has.
+        cache: of what a contextual embedder gave before, or None.
     """
 
-    def __init__(self, pipeline: Pipeline, table: RowTable | None, store: Store) -> None:
+    def __init__(
+        self, pipeline: Pipeline, table: RowTable | None, store: Store, cache: EmbeddingCache | None = None
+    ) -> None:
         self._pipeline = pipeline
         self._table = table
         self._store = store
+        self._cache = cache
         self._calling = Lock()
 
     def begin(self, documents: Sequence[Document]) -> Begun | None:
@@ -464,7 +470,9 @@ class Preparation:
             np.full(len(part), -1, np.int32) if document.token_ids is None else document.token_ids.astype(np.int32)
             for part, (document, _, _) in zip(rows, documents, strict=True)
         ]
-        return TokenBatch(offsets, np.concatenate(ids), np.concatenate(rows))
+        # what is computed from them is computed from what is kept
+        kept = rounded(np.concatenate(rows), self._pipeline.precision)
+        return TokenBatch(offsets, np.concatenate(ids), kept)
 
     def _new(self, keys: Sequence[bytes | None]) -> list[int]:
         """Return the first place of each key that neither the store nor an earlier place of the batch has."""
@@ -489,10 +497,16 @@ class Preparation:
                 end = begin + len(some.offsets) - 1
                 # an embedder may share what it has with its tokenizer
                 with self._calling:
-                    parts.append(self._pipeline.rows(chosen[begin:end], some))
+                    parts.append(self._rows(chosen[begin:end], some))
                 begin = end
             rows = np.concatenate(parts)
         return TokenBatch(offsets, tokens.ids[wanted], rows)
+
+    def _rows(self, texts: Sequence[str], tokens: Tokens) -> Floats:
+        """Return the rows of texts as they are kept: what is computed from them is the same when they are read."""
+        if self._cache is not None:
+            return self._cache.rows(self._pipeline, texts, tokens, self._pipeline.precision)
+        return rounded(self._pipeline.rows(texts, tokens), self._pipeline.precision)
 
     def _vectors(self, batch: TokenBatch) -> Iterator[tuple[int, Floats]]:
         """Yield the vectors of a batch, array by array, each with how many passages it is of."""

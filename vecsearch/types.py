@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     Bools: TypeAlias = npt.NDArray[np.bool_]
     Scores: TypeAlias = npt.NDArray[np.floating[Any]]
 
+Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
+"""How exactly vectors are kept; see ``vecsearch.precision``."""
+
 __all__ = [
     "AddReport",
     "Contribution",
@@ -30,6 +33,7 @@ __all__ = [
     "FileRecord",
     "Hit",
     "Match",
+    "Precision",
     "Progress",
     "Tokens",
     "Vocabulary",

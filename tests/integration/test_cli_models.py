@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from tests.tiny_onnx import save_folder
 from vecsearch.cli.program import program
+from vecsearch.precision import rounded
 
 LINES = [
     {"id": "bites", "text": "The dog bit the man."},
@@ -219,3 +221,68 @@ def test_path_that_several_embedders_take_is_asked_about(tmp_path, model):
     assert "several embedders take" in said
     assert "onnx:path=" in said
     assert "static:path=" in said
+
+
+def precision_of(tmp_path: Path, name: str) -> str:
+    precision: str = json.loads(run(tmp_path, "info", "-i", name, "--json").stdout)["pipeline"]["precision"]
+    return precision
+
+
+def test_the_precision_is_chosen_when_an_index_is_made(tmp_path: Path, model: Path, records: Path) -> None:
+    run(tmp_path, "add", records, "-i", "usual", "--model", model)
+    made = run(tmp_path, "add", records, "-i", "exact", "--model", model, "--precision", "fp32")
+    assert (made.exit_code, made.stderr) == (0, "")
+    assert (precision_of(tmp_path, "usual"), precision_of(tmp_path, "exact")) == ("int8", "fp32")
+    refused = run(tmp_path, "add", records, "-i", "exact", "--precision", "fp16")
+    assert refused.exit_code == 1
+    assert 'made with precision "fp32", but this is "fp16"' in refused.stderr
+    assert run(tmp_path, "add", records, "-i", "exact", "--precision", "fp32", "--json").exit_code == 0
+
+
+def test_a_static_index_has_no_precision(tmp_path: Path, records: Path) -> None:
+    refused = run(tmp_path, "add", records, "-i", "notes", "--precision", "int8")
+    assert refused.exit_code == 1
+    assert "so none is kept and precision means nothing; leave it out" in refused.stderr
+
+
+def test_given_vectors_have_a_precision(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.npy"
+    np.save(path, np.array([[1, 2.003], [3, 4]], np.float32))
+    made = run(tmp_path, "add", "--vectors", path, "--id", "a", "-i", "given", "--precision", "int8")
+    assert (made.exit_code, made.stderr) == (0, "")
+    assert precision_of(tmp_path, "given") == "int8"
+    exported = run(tmp_path, "export", "-i", "given")
+    line = json.loads(exported.stdout)
+    np.testing.assert_array_equal(
+        np.array(line["vectors"], np.float32), rounded(np.load(path, allow_pickle=False), "int8")
+    )
+    copy = tmp_path / "given.jsonl"
+    copy.write_text(exported.stdout)
+    assert run(tmp_path, "import", copy, "-i", "copy", "--precision", "int8").exit_code == 0
+    assert json.loads(run(tmp_path, "export", "-i", "copy").stdout) == line
+    assert run(tmp_path, "import", tmp_path / "indexes" / "given", "-i", "folder").exit_code == 0
+    assert precision_of(tmp_path, "folder") == "int8"
+
+
+def test_the_cache_is_shown_cleared_and_left_alone(
+    tmp_path: Path, model: Path, records: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def n_entries() -> int:
+        shown = json.loads(run(tmp_path, "cache", "--json").stdout)
+        assert shown["path"] == str(tmp_path / "cache" / "vecsearch" / "embeddings.db")
+        count: int = shown["n_entries"]
+        return count
+
+    assert n_entries() == 0
+    run(tmp_path, "add", records, "-i", "none", "--model", model, "--no-cache")
+    assert n_entries() == 0
+    run(tmp_path, "add", records, "-i", "one", "--model", model)
+    assert n_entries() == 2
+    assert "n_entries  2" in run(tmp_path, "cache").stdout
+    assert run(tmp_path, "cache", "--clear").exit_code == 0
+    assert n_entries() == 0
+    monkeypatch.setenv("VECSEARCH_CACHE_BYTES", "much")
+    refused = run(tmp_path, "cache")
+    assert (refused.exit_code, "VECSEARCH_CACHE_BYTES is 'much'" in refused.stderr) == (1, True)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sqlite_utils import Database
 
+from vecsearch.precision import RowFormat
 from vecsearch.stores.coding import Coder
 from vecsearch.stores.disk import Disk
 from vecsearch.stores.files import StoredFile
@@ -28,7 +29,9 @@ from vecsearch.stores.segments import SegmentRecord
     ],
 )
 def test_small_segments_are_gathered(tmp_path: Path, sizes: list[int], gathered: list[int]) -> None:
-    coder = Coder(Database(memory=True), Disk(tmp_path), lambda batch: np.zeros((0, 4), np.float32), 4, 1_000_000_000)
+    coder = Coder(
+        Database(memory=True), Disk(tmp_path), lambda batch: np.zeros((0, 4), np.float32), RowFormat(4), 1_000_000_000
+    )
     records = [
         (number, SegmentRecord(StoredFile(f"{number}.codes", "", 0, b""), size, 4, codebook_no=1))
         for number, size in enumerate(sizes)

@@ -14,8 +14,9 @@ import pytest
 from tests.tiny import TinyContextual, TinyEncoder
 from vecsearch import Pipeline, UsageError
 from vecsearch.embedding_cache import EmbeddingCache, default_cache
-from vecsearch.precision import Precision, rounded
+from vecsearch.precision import rounded
 from vecsearch.stores.blobs import Blobs
+from vecsearch.types import Precision
 
 TEXTS = ["the dog bit the man", "", "the man bit the dog", "the dog bit the man", "a lion"]
 

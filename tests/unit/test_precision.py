@@ -10,7 +10,8 @@ from hypothesis.extra import numpy as arrays
 
 from vecsearch import UsageError
 from vecsearch.guarding import LARGEST
-from vecsearch.precision import Precision, checked_precision, packed, rounded, row_bytes, unpacked
+from vecsearch.precision import checked_precision, packed, rounded, row_bytes, unpacked
+from vecsearch.types import Precision
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 MOST = float(np.nextafter(np.float32(LARGEST), np.float32(0)))

@@ -14,8 +14,9 @@ import click
 
 from vecsearch.cli.failures import Interrupted
 from vecsearch.cli.indexes import folder_of, resolve
-from vecsearch.cli.making import open_or_create
+from vecsearch.cli.making import Parts, open_or_create
 from vecsearch.cli.options import (
+    cache_option,
     durability_option,
     encoding_option,
     index_metadata_option,
@@ -72,6 +73,7 @@ _SUFFIXES: dict[str, Format] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "
 @index_metadata_option
 @durability_option
 @memory_option
+@cache_option
 @json_option("one object; index, n_documents, n_unchanged, n_removed, n_passages, n_tokens")
 @pass_settings
 def add_command(
@@ -84,13 +86,11 @@ def add_command(
     vectors: Path | None,
     offsets: Path | None,
     token_ids: Path | None,
-    tokenizer: str | None,
-    embedder: str | None,
-    encoder: str | None,
-    passage_tokens: int | None,
+    parts: Parts,
     metadata_keys: tuple[str, ...],
     durability: Durability,
     memory: int,
+    cache: bool,
     is_json: bool,
 ) -> None:
     """Add documents from a file or from stdin.
@@ -108,14 +108,13 @@ def add_command(
             raise click.UsageError("--offsets and --token-ids say what --vectors are of; give those too")
         if source is None:
             raise click.UsageError("name a FILE, or - for stdin")
-    elif tokenizer or embedder or passage_tokens:
+    elif parts["tokenizer"] or parts["embedder"] or parts["max_tokens"]:
         raise click.UsageError("given vectors need no tokenizer, embedder or passage length; leave those options out")
     elif source is None and doc_id is None:
         raise click.UsageError("say which document the vectors are of: --id ID, or a FILE with the documents")
     if name is None:
         name = resolve(settings, None)
     folder = folder_of(settings, name)
-    parts = {"tokenizer": tokenizer, "embedder": embedder, "encoder": encoder, "max_tokens": passage_tokens}
     with ExitStack() as stack:
         documents: Iterator[Document] = iter(())
         if source is not None:
@@ -129,17 +128,18 @@ def add_command(
                 documents = iter([Document(str(doc_id))])
             documents = _with_vectors(documents, array, offset, ids)
             dim = array.shape[1]
+            own = {"encoder": parts["encoder"], "precision": parts["precision"]}
 
             def given() -> Pipeline:
                 from vecsearch.pipeline import GivenVectors
 
-                return GivenVectors(dim, encoder or "none")
+                return GivenVectors(dim, parts["encoder"] or "none", precision=parts["precision"])
 
-            index = stack.enter_context(
-                open_or_create(folder, {"encoder": encoder}, given, durability=durability, memory=memory)
-            )
+            index = stack.enter_context(open_or_create(folder, own, given, durability=durability, memory=memory))
         else:
-            index = stack.enter_context(open_or_create(folder, parts, durability=durability, memory=memory))
+            index = stack.enter_context(
+                open_or_create(folder, parts, durability=durability, memory=memory, cache=cache)
+            )
         if metadata_keys:
             index.index_metadata(*metadata_keys)
         report = add_documents(index, documents, folder)

@@ -45,6 +45,7 @@ def _parts(command: Function) -> Function:
         "scorer": "Scorer, likewise.  [default: the one that suits the embedder]",
     }
     choices = {
+        "precision": (("fp32", "fp16", "int8"), "How exactly contextual vectors are kept.  [default: int8]"),
         "mode": (("hybrid", "vector", "keyword"), "What to search by.  [default: hybrid]"),
         "order": (("default", "none", "strict"), "How much word order counts.  [default: default]"),
         "fusion": (("zscore", "rrf"), "How a hybrid search fuses its scores.  [default: zscore]"),

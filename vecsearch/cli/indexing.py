@@ -10,8 +10,9 @@ import click
 
 from vecsearch.cli.failures import Interrupted
 from vecsearch.cli.indexes import folder_of
-from vecsearch.cli.making import open_or_create
+from vecsearch.cli.making import Parts, open_or_create
 from vecsearch.cli.options import (
+    cache_option,
     durability_option,
     encoding_option,
     index_metadata_option,
@@ -57,6 +58,7 @@ __all__ = ["index_command"]
 @index_metadata_option
 @durability_option
 @memory_option
+@cache_option
 @click.option("-v", "--verbose", is_flag=True, help="Name every skipped file.")
 @json_option("one object; index, n_files, n_unchanged, n_changed, n_removed_files, documents, skipped")
 @pass_settings
@@ -69,13 +71,11 @@ def index_command(
     hidden: bool,
     max_bytes: int,
     encoding: str | None,
-    tokenizer: str | None,
-    embedder: str | None,
-    encoder: str | None,
-    passage_tokens: int | None,
+    parts: Parts,
     metadata_keys: tuple[str, ...],
     durability: Durability,
     memory: int,
+    cache: bool,
     verbose: bool,
     is_json: bool,
 ) -> None:
@@ -86,8 +86,7 @@ def index_command(
     and why. Ctrl-C loses nothing that is committed: run the same command again to go on.
     """
     folder = folder_of(settings, name or _name_of(paths))
-    parts = {"tokenizer": tokenizer, "embedder": embedder, "encoder": encoder, "max_tokens": passage_tokens}
-    with open_or_create(folder, parts, durability=durability, memory=memory) as index, Meter() as meter:
+    with open_or_create(folder, parts, durability=durability, memory=memory, cache=cache) as index, Meter() as meter:
         from vecsearch.ingest import index_paths
 
         if metadata_keys:

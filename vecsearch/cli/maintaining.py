@@ -99,10 +99,7 @@ def repair_command(
     settings: Settings,
     name: str | None,
     drop: bool,
-    tokenizer: str | None,
-    embedder: str | None,
-    encoder: str | None,
-    passage_tokens: int | None,
+    parts: dict[str, Any],
     is_json: bool,
 ) -> None:
     """Make a damaged index whole again.
@@ -117,7 +114,6 @@ def repair_command(
     from vecsearch.maintenance.repairing import repair
 
     folder = present(settings, name)
-    parts = {"tokenizer": tokenizer, "embedder": embedder, "encoder": encoder, "max_tokens": passage_tokens}
     done = repair(folder, drop=drop, pipeline=_pipeline(parts))
     if is_json:
         write_json(done.to_dict())

@@ -26,6 +26,7 @@ def open_or_create(
     *,
     durability: Durability = "full",
     memory: int = 1_000_000_000,
+    cache: bool = True,
 ) -> Index:
     """Open the index in a folder for writing, or make it.
 
@@ -33,7 +34,7 @@ def open_or_create(
         folder: of the index.
         parts: used to make it; where it is there, those that are given must be its own.
         make: returns the pipeline of a new index; by default it is made of ``parts``.
-        durability, memory: see ``Index.open``.
+        durability, memory, cache: see ``Index.open``.
 
     Raises:
         IdentityError: the index is there and was made with other parts; names both.
@@ -44,16 +45,16 @@ def open_or_create(
 
     given = {part: value for part, value in parts.items() if value is not None}
     try:
-        index = Index.open(folder, durability=durability, memory=memory)
+        index = Index.open(folder, durability=durability, memory=memory, cache=cache)
     except IndexNotFoundError:
         pipeline = make() if make else Pipeline.from_names(**given)
-        return Index.create(folder, pipeline=pipeline, durability=durability, memory=memory)
+        return Index.create(folder, pipeline=pipeline, durability=durability, memory=memory, cache=cache)
     if not given:
         return index
     with index:
         wanted = _wanted(index.pipeline.configuration, given)
     # a pipeline that is not the recorded one is refused here, and both are named
-    return Index.open(folder, pipeline=wanted, durability=durability, memory=memory)
+    return Index.open(folder, pipeline=wanted, durability=durability, memory=memory, cache=cache)
 
 
 def _wanted(recorded: Mapping[str, Any], given: Parts) -> Pipeline:
@@ -67,7 +68,7 @@ def _wanted(recorded: Mapping[str, Any], given: Parts) -> Pipeline:
     registry = Registry()
     parts = dict(recorded)
     for part, value in given.items():
-        if part == "max_tokens":
+        if part in ("max_tokens", "precision"):
             parts[part] = value
         else:
             name, config = parse_spec(value)
@@ -77,4 +78,6 @@ def _wanted(recorded: Mapping[str, Any], given: Parts) -> Pipeline:
             parts["tokenizer"] = None  # it brings its own
         elif parts["tokenizer"] is None:
             parts["tokenizer"] = {"name": "word", "config": {}}
+            if "precision" not in given:
+                parts["precision"] = None  # a static one has none
     return load_pipeline(parts, registry)

@@ -15,8 +15,8 @@ import click
 from vecsearch.cli.adding import add_documents, summarize
 from vecsearch.cli.indexes import folder_of, resolve
 from vecsearch.cli.maintaining import present
-from vecsearch.cli.making import open_or_create
-from vecsearch.cli.options import index_option, index_or_new_option, json_option, pipeline_options
+from vecsearch.cli.making import Parts, open_or_create
+from vecsearch.cli.options import cache_option, index_option, index_or_new_option, json_option, pipeline_options
 from vecsearch.cli.output import counted, json_line, one_line, write, write_json
 from vecsearch.cli.settings import Settings, pass_settings
 
@@ -157,6 +157,7 @@ def _export_to(path: Path, run: Callable[[Callable[[dict[str, Any]], object]], i
 @click.option("--recut", is_flag=True, help="Cut every text anew, wherever its passages began.")
 @click.option("--trust", is_flag=True, help="Copy the index in FOLDER as it is, if all of it is sound.")
 @pipeline_options
+@cache_option
 @json_option("one object; index, n_documents, n_unchanged, n_removed, n_passages, n_tokens")
 @pass_settings
 def import_command(
@@ -165,10 +166,8 @@ def import_command(
     name: str | None,
     recut: bool,
     trust: bool,
-    tokenizer: str | None,
-    embedder: str | None,
-    encoder: str | None,
-    passage_tokens: int | None,
+    parts: Parts,
+    cache: bool,
     is_json: bool,
 ) -> None:
     """Add the documents of an export or of an index folder.
@@ -184,7 +183,6 @@ def import_command(
             raise click.UsageError("say with -i which index the documents of stdin go to")
         name = path.resolve().name.removesuffix(".jsonl")
     folder = folder_of(settings, name)
-    parts = {"tokenizer": tokenizer, "embedder": embedder, "encoder": encoder, "max_tokens": passage_tokens}
     if trust:
         if not path.is_dir() or recut or any(value is not None for value in parts.values()):
             raise click.UsageError("--trust copies the index in a FOLDER as it is; leave the other options out")
@@ -219,9 +217,9 @@ def import_command(
             documents, first = _peeked(read_documents(stream, source, recut=recut))
         if make is None and first is not None and first.vectors is not None:
             dim = first.vectors.shape[-1]
-            parts = {"encoder": encoder}
-            make = lambda: _given(dim, encoder)  # noqa: E731
-        index = stack.enter_context(open_or_create(folder, parts, make))
+            parts = {"encoder": parts["encoder"], "precision": parts["precision"]}
+            make = lambda: _given(dim, parts)  # noqa: E731
+        index = stack.enter_context(open_or_create(folder, parts, make, cache=cache))
         report = add_documents(index, documents, folder)
     summarize(folder, report, is_json)
     if n_lost:
@@ -234,7 +232,7 @@ def _peeked(documents: Iterator[Document]) -> tuple[Iterator[Document], Document
     return (iter(()), None) if first is None else (itertools.chain([first], documents), first)
 
 
-def _given(dim: int, encoder: str | None) -> Pipeline:
+def _given(dim: int, parts: Parts) -> Pipeline:
     from vecsearch.pipeline import GivenVectors
 
-    return GivenVectors(dim, encoder or "none")
+    return GivenVectors(dim, parts["encoder"] or "none", precision=parts["precision"])

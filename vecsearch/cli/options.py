@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import codecs
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
 from vecsearch.cli import indexes
 from vecsearch.cli.settings import Settings
+from vecsearch.types import Precision
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 __all__ = [
+    "cache_option",
     "durability_option",
     "encoding_option",
     "index_metadata_option",
@@ -194,9 +197,34 @@ def model_option(default: str, **options: Any) -> Callable[[Command], Command]:
     )
 
 
-def pipeline_options(command: Command) -> Command:
-    """Add the options of a new index: ``tokenizer``, ``embedder``, ``encoder`` and ``passage_tokens``."""
-    options: list[Callable[[Command], Command]] = [
+def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a new index; the command takes them as ``parts``: arguments of ``Pipeline.from_names``."""
+
+    @functools.wraps(command)
+    def gathered(
+        *arguments: Any,
+        tokenizer: str | None,
+        embedder: str | None,
+        encoder: str | None,
+        passage_tokens: int | None,
+        precision: str | None,
+        **others: Any,
+    ) -> Any:
+        parts = {
+            "tokenizer": tokenizer,
+            "embedder": embedder,
+            "encoder": encoder,
+            "max_tokens": passage_tokens,
+            "precision": precision,
+        }
+        return command(*arguments, parts=parts, **others)
+
+    options: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
+        click.option(
+            "--precision",
+            type=click.Choice(get_args(Precision)),
+            help="How exactly a new index keeps contextual or given vectors.  [default: int8; of given ones fp32]",
+        ),
         click.option(
             "--passage-tokens",
             type=click.IntRange(min=8),
@@ -207,9 +235,10 @@ def pipeline_options(command: Command) -> Command:
         model_option("wordllama, for a new index"),
         spec_option("tokenizer", "Tokenizer of a new index: name or name:key=value,…  [default: word]"),
     ]
+    decorated: Callable[..., Any] = gathered
     for option in options:
-        command = option(command)
-    return command
+        decorated = option(decorated)
+    return decorated
 
 
 def durability_option(command: Command) -> Command:
@@ -231,6 +260,17 @@ def memory_option(command: Command) -> Command:
         metavar="MB",
         callback=lambda _context, _parameter, megabytes: 1_000_000 * megabytes,
         help="Memory to index with; less makes more, and smaller, segments.",
+    )(command)
+
+
+def cache_option(command: Command) -> Command:
+    """Add ``--no-cache``: ``cache``."""
+    return click.option(
+        "--no-cache",
+        "cache",
+        is_flag=True,
+        callback=lambda _context, _parameter, is_off: not is_off,
+        help="Embed every text anew; keep nothing of contextual models in the cache folder.",
     )(command)
 
 

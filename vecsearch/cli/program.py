@@ -38,6 +38,7 @@ _MODULES = {
     "export": "moving",
     "import": "moving",
     "doctor": "maintaining",
+    "cache": "caching",
     "plugins": "inspecting",
     "tokens": "tokens",
     "similar": "words",

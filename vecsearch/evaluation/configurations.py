@@ -11,7 +11,7 @@ from vecsearch.errors import UsageError
 
 __all__ = ["PIPELINE_PARTS", "SEARCH_PARTS", "Configuration", "configurations"]
 
-PIPELINE_PARTS = ("tokenizer", "embedder", "encoder")
+PIPELINE_PARTS = ("tokenizer", "embedder", "encoder", "precision")
 SEARCH_PARTS = ("mode", "scorer", "order", "fusion")
 _UNUSED: Mapping[str, Sequence[str]] = {"keyword": ("encoder", "scorer", "order", "fusion"), "vector": ("fusion",)}
 """The parts that make no difference in a mode."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from vecsearch.errors import IndexNotFoundError, LoadError
 from vecsearch.pipeline import Pipeline, load_pipeline
+from vecsearch.precision import RowFormat, checked_precision
 from vecsearch.stores.salvage import FoundDocument, LostDocument, Salvage, refuse_strange_tables
 from vecsearch.stores.schema import DATABASE_NAME
 from vecsearch.types import Document
@@ -62,9 +63,18 @@ def _found(folder: Path, *, is_foreign: bool) -> Iterator[FoundDocument | LostDo
         raise IndexNotFoundError(f"there is no index in {folder}", path=str(folder))
     with Salvage(folder, is_foreign=is_foreign) as salvage:
         configuration = salvage.manifest().get("configuration")
-    is_given = isinstance(configuration, dict) and configuration.get("embedder") is None
-    with Salvage(folder, is_given=is_given, is_foreign=is_foreign) as salvage:
+    with Salvage(folder, given=_given(configuration), is_foreign=is_foreign) as salvage:
         yield from salvage.documents()
+
+
+def _given(configuration: Any) -> RowFormat | None:
+    """Return how given vectors are stored, None where an index holds none, or does not say."""
+    if not isinstance(configuration, dict) or configuration.get("embedder") is not None:
+        return None
+    dim, precision = configuration.get("dim"), configuration.get("precision") or "fp32"
+    if type(dim) is not int or dim < 1:
+        return None
+    return RowFormat(dim, checked_precision(precision))
 
 
 def _object(one: FoundDocument) -> dict[str, Any]:
@@ -178,7 +188,7 @@ def recorded_pipeline(path: str | os.PathLike[str]) -> Pipeline | None:
     """
     with Salvage(Path(path), is_foreign=True) as salvage:
         configuration = salvage.manifest().get("configuration")
-    parts = {"tokenizer", "embedder", "encoder", "dim", "max_tokens"}
+    parts = {"tokenizer", "embedder", "encoder", "dim", "max_tokens", "precision"}
     if not isinstance(configuration, dict) or not configuration.keys() <= parts:
         return None
     try:

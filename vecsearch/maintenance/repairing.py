@@ -19,6 +19,7 @@ from vecsearch.index import Index, check_identity
 from vecsearch.maintenance import folders
 from vecsearch.maintenance.verifying import Verification, verify
 from vecsearch.pipeline import Pipeline, load_pipeline
+from vecsearch.precision import RowFormat
 from vecsearch.stores.carving import Carver
 from vecsearch.stores.copying import quiet, raise_generation
 from vecsearch.stores.salvage import FoundDocument, LostDocument, Salvage
@@ -121,7 +122,7 @@ def _rebuilt(folder: Path, found: Verification, drop: bool, pipeline: Pipeline |
             if isinstance(source, Carver) and not any(True for _ in source.documents()):
                 raise _hopeless(folder, "no document of it can be read")
         pipeline = _checked_pipeline(folder, manifest, pipeline)
-        with _best(folder, pipeline.is_given) as source:
+        with _best(folder, pipeline.row_format if pipeline.is_given else None) as source:
             lost = [one for one in source.documents() if isinstance(one, LostDocument)]
             if lost and not drop:
                 raise _some_lost(folder, lost)
@@ -138,28 +139,28 @@ def _rebuilt(folder: Path, found: Verification, drop: bool, pipeline: Pipeline |
     return Repair(folder, "rebuilt", found.damages, n_documents, lost, holes, kept)
 
 
-def _open(folder: Path, is_given: bool = False) -> Source:
+def _open(folder: Path, given: RowFormat | None = None) -> Source:
     """Return what reads a damaged index: SQLite, or where that cannot open it, what does without."""
     try:
-        salvage = Salvage(folder, is_given=is_given)
+        salvage = Salvage(folder, given=given)
     except IndexDamagedError:
-        return Carver(folder, is_given=is_given)
+        return Carver(folder, given=given)
     if salvage.manifest().get("configuration") is None:
         salvage.close()
-        return Carver(folder, is_given=is_given)
+        return Carver(folder, given=given)
     return salvage
 
 
-def _best(folder: Path, is_given: bool) -> Source:
+def _best(folder: Path, given: RowFormat | None) -> Source:
     """Return what reads most of a damaged index."""
-    source = _open(folder, is_given)
+    source = _open(folder, given)
     if isinstance(source, Carver):
         return source
     n_found = sum(isinstance(one, FoundDocument) for one in source.documents())
     if not source.holes:
         return source
     # a page that leads to others is damaged: they may be whole
-    carver = Carver(folder, is_given=is_given, names=source.names())
+    carver = Carver(folder, given=given, names=source.names())
     if sum(isinstance(one, FoundDocument) for one in carver.documents()) > n_found:
         source.close()
         return carver

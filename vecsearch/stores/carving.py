@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from vecsearch.errors import IndexDamagedError
+from vecsearch.precision import RowFormat, unpacked
 from vecsearch.stores.reading import passage_checksum
-from vecsearch.stores.salvage import FoundDocument, LostDocument
+from vecsearch.stores.salvage import FoundDocument, LostDocument, are_rows
 from vecsearch.stores.schema import DATABASE_NAME, checksum, translated
 from vecsearch.types import FileRecord
 
@@ -41,7 +42,7 @@ class Carver:
 
     Args:
         folder: of the index.
-        is_given: whether documents bring their vectors.
+        given: see ``Salvage``.
         names: ids of documents by number, where they are known from elsewhere, to name what is lost.
 
     Attributes:
@@ -52,11 +53,11 @@ class Carver:
         StorageError: the file system refused.
     """
 
-    def __init__(self, folder: Path, *, is_given: bool = False, names: Mapping[int, str] | None = None) -> None:
+    def __init__(self, folder: Path, *, given: RowFormat | None = None, names: Mapping[int, str] | None = None) -> None:
         self.folder = folder
         self._names = names or {}
         self.holes: list[str] = []
-        self._is_given = is_given
+        self._given = given
         with translated(folder):
             self._pages = _Pages(folder / DATABASE_NAME)
         if not self._pages.is_header_whole:
@@ -94,7 +95,7 @@ class Carver:
                 # a later passage of the same place took the place of an earlier one
                 if values[2] not in of_document or of_document[values[2]][0] < rowid:
                     of_document[values[2]] = (rowid, place)
-            case 4 if self._is_given and _are_given(rowid, values):
+            case 4 if self._given is not None and _are_given(self._given, rowid, values):
                 self._tokens[rowid] = place
             case 6:
                 _, root, path, size, mtime_ns, sha256 = values
@@ -177,15 +178,14 @@ class Carver:
         if not isinstance(parsed, dict):
             return LostDocument(doc_id, "its record makes no sense", file)
         text = "".join(texts)
-        if not self._is_given:
+        if self._given is None:
             return FoundDocument(doc_id, title, parsed, content_hash, text, starts, file)
         places = [self._tokens.get(one) for one in embedded]
         if not places or None in places:
             return LostDocument(doc_id, "its given vectors are not what was written, or cannot be read", file)
         all_values = [self._pages.values(place) for place in places if place is not None]
         ids = np.frombuffer(b"".join(values[1] for values in all_values), "<i4").astype(np.int32)
-        vectors = np.frombuffer(b"".join(values[2] for values in all_values), "<f4").astype(np.float32)
-        vectors = vectors.reshape(len(ids), -1)
+        vectors = unpacked(b"".join(values[2] for values in all_values), self._given.dim, self._given.precision)
         token_ids = None if np.any(ids < 0) else ids
         return FoundDocument(doc_id, title, parsed, content_hash, text, starts, file, vectors, token_ids)
 
@@ -198,9 +198,9 @@ def _is_document(values: Sequence[Any]) -> bool:
     return bool(checksum(doc_id, title, metadata, content_hash, n_characters) == crc)
 
 
-def _are_given(rowid: int, values: Sequence[Any]) -> bool:
+def _are_given(row_format: RowFormat, rowid: int, values: Sequence[Any]) -> bool:
     _, ids, rows, crc = values
-    if not isinstance(ids, bytes) or not isinstance(rows, bytes) or not ids or len(ids) % 4 or len(rows) % len(ids):
+    if not isinstance(ids, bytes) or not isinstance(rows, bytes) or not are_rows(row_format, ids, rows):
         return False
     return bool(checksum(rowid, ids, rows) == crc)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from sqlite_utils import Database
 
+from vecsearch.precision import RowFormat
 from vecsearch.scoring import blocks
 from vecsearch.stores.codebook import Codebook
 from vecsearch.stores.codes import Codes, Written, bitmap, coded, merged
@@ -100,19 +101,20 @@ class Coder:
         db: the writer's connection.
         disk: of the index.
         encode: makes vectors of tokens.
-        dim: of a vector.
+        row_format: of stored rows.
         memory: bytes that the process may take.
     """
 
-    def __init__(self, db: Database, disk: Disk, encode: Encode, dim: int, memory: int) -> None:
+    def __init__(self, db: Database, disk: Disk, encode: Encode, row_format: RowFormat, memory: int) -> None:
         self._db = db
         self._disk = disk
         self._folder = disk.folder
         self._encode = encode
-        self._dim = dim
+        self._row_format = row_format
+        self._dim = row_format.dim
         room = memory - BESIDE_BYTES
         self._largest = min(LARGEST, max(room // SEGMENT_BYTES, FEWEST_LARGEST))
-        self._n_sample = min(TRAINING_TOKENS, max(int(room / (TRAINING_VECTORS * 4 * dim)), FEWEST_TRAINING))
+        self._n_sample = min(TRAINING_TOKENS, max(int(room / (TRAINING_VECTORS * 4 * self._dim)), FEWEST_TRAINING))
 
     def train(self, n_tokens: int, alone: Callable[[Ids], Floats] | None) -> tuple[Codebook, NewCodebook]:
         """Train a codebook for an index of so many tokens, and write it; ``alone``: see ``RareCells``."""
@@ -220,7 +222,7 @@ class Coder:
     def _blocks(self, passages: Numbers) -> Iterator[tuple[Floats, Ids, Numbers]]:
         for begin, end in blocks(_offsets(passages), BLOCK_TOKENS):
             numbers, lengths = passages[begin:end].T
-            tokens = read_tokens(self._db, numbers.tolist(), self._dim, self._folder)
+            tokens = read_tokens(self._db, numbers.tolist(), self._row_format, self._folder)
             if not np.array_equal(np.diff(tokens.offsets), lengths):
                 raise damaged_row(self._folder, "the table of what is embedded")
             yield self._encode(tokens), tokens.ids, np.repeat(numbers, lengths)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from sqlite_utils import Database
 
 from vecsearch.errors import IndexDamagedError, IndexLockedError, StorageError
+from vecsearch.precision import RowFormat
 from vecsearch.stores import manifest
 from vecsearch.stores.embedded import EmbeddedStore
 from vecsearch.stores.locking import lock_folder
@@ -173,7 +174,7 @@ def migrate(folder: Path, *, dry_run: bool) -> tuple[int, int]:
         if dry_run or before == FORMAT_VERSION:
             return before, FORMAT_VERSION
     # the first use of a writer brings the format up to date
-    store = EmbeddedStore(folder, _no_vectors, 1)
+    store = EmbeddedStore(folder, _no_vectors, RowFormat(1))
     with contextlib.closing(store), store.exclusive():
         after = int(json.loads(store.manifest()["format_version"]))
     return before, after

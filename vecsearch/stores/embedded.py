@@ -21,6 +21,7 @@ from sqlite_utils import Database
 
 from vecsearch.budget import MEMORY, checked_memory
 from vecsearch.errors import IndexClosedError, IndexDamagedError, IndexReadOnlyError
+from vecsearch.precision import RowFormat
 from vecsearch.stores import manifest, metadata, reading, verification, writing
 from vecsearch.stores.analysis import Analyzer
 from vecsearch.stores.coded import Coded
@@ -59,7 +60,7 @@ class EmbeddedStore:
     Args:
         folder: of an index that ``stores.creation.create`` has made.
         encode: computes position-aware vectors of passages from what is stored of them.
-        dim: length of a vector.
+        row_format: of stored rows, or, where there are none, the length of a vector alone.
         is_static: whether the vectors follow from the token ids.
         read_only: refuse to write.
         durability: of what is written.
@@ -72,7 +73,7 @@ class EmbeddedStore:
         self,
         folder: Path,
         encode: Encode,
-        dim: int,
+        row_format: RowFormat,
         *,
         is_static: bool = False,
         read_only: bool = False,
@@ -82,7 +83,7 @@ class EmbeddedStore:
         self.folder = folder
         self.read_only = read_only
         self._encode = encode
-        self._dim = dim
+        self._row_format = row_format
         self._lending = threading.Lock()
         self._idle: list[Database] = []
         self._closed = False
@@ -114,7 +115,7 @@ class EmbeddedStore:
         with self._reading() as db:
             view = self._view(db) if vectors else None
             analyzer = self._analyzer if vectors else None
-            yield EmbeddedSnapshot(db, view, self.folder, self._dim, self._encode, analyzer)
+            yield EmbeddedSnapshot(db, view, self.folder, self._row_format, self._encode, analyzer)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Database]:
@@ -213,12 +214,12 @@ class EmbeddedStore:
         # invariant: numbers of embedded passages are never reused, so what was encoded once stays right
         missing = [number for number in numbers.tolist() if number not in self._fresh]
         if missing:
-            tokens = reading.read_tokens(db, missing, self._dim, self.folder)
+            tokens = reading.read_tokens(db, missing, self._row_format, self.folder)
             vectors = self._encode(tokens)
             pieces = np.split(vectors, tokens.offsets[1:-1])
             self._fresh.update(zip(missing, pieces, strict=True))
         self._fresh = {number: self._fresh[number] for number in numbers.tolist()}
-        return fresh_part(self._fresh, numbers, self._dim)
+        return fresh_part(self._fresh, numbers, self._row_format.dim)
 
     def words(self, ids: Ids) -> list[str]:
         wanted = set(ids.tolist())
@@ -336,7 +337,7 @@ class EmbeddedStore:
 
     def verify(self) -> list[str]:
         with self._reading() as db:
-            return list(verification.damages(db, self.folder, self._dim))
+            return list(verification.damages(db, self.folder))
 
     # writing
 
@@ -379,7 +380,7 @@ class EmbeddedStore:
             self._upkeep(writer).rewrite()
 
     def _upkeep(self, writer: writing.Writer) -> Upkeep:
-        return Upkeep(writer, self._disk, self._encode, self._dim, self._codebook, self._memory)
+        return Upkeep(writer, self._disk, self._encode, self._row_format, self._codebook, self._memory)
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[writing.Writer]:
@@ -410,7 +411,7 @@ class EmbeddedStore:
             # subtle: what SQLite cannot open for writing it opens for reading, and says so only when it is to write
             db.execute("DELETE FROM counters WHERE 0")
             self._disk.settle(manifest.file_names(db))
-            writer = writing.Writer(db, self.folder, self._dim, self._memory)
+            writer = writing.Writer(db, self.folder, self._row_format, self._memory)
             writer.migrate()
             undo.pop_all()
         return lock, writer

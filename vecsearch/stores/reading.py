@@ -12,6 +12,7 @@ import numpy as np
 from sqlite_utils import Database
 
 from vecsearch import scoring
+from vecsearch.precision import RowFormat, unpacked
 from vecsearch.protocols import Scorer
 from vecsearch.stores import conditions, keywords, metadata
 from vecsearch.stores.analysis import Analyzer, Keyword
@@ -90,8 +91,14 @@ def read_words(
         yield number, word
 
 
-def read_tokens(db: Database, numbers: Sequence[int], dim: int, folder: Path) -> TokenBatch:
+def read_tokens(db: Database, numbers: Sequence[int], row_format: RowFormat | None, folder: Path) -> TokenBatch:
     """Read the tokens of embedded passages, in the order asked, each checked.
+
+    Args:
+        db: a connection.
+        numbers: of the passages.
+        row_format: of stored rows; None where no rows are wanted.
+        folder: of the index, for messages.
 
     Raises:
         IndexDamagedError: a row is missing or is not what was written.
@@ -111,10 +118,16 @@ def read_tokens(db: Database, numbers: Sequence[int], dim: int, folder: Path) ->
     ids = np.frombuffer(b"".join(found[number][0] for number in numbers), "<i4").astype(np.int32, copy=False)
     offsets = np.zeros(len(numbers) + 1, np.int64)
     np.cumsum([len(found[number][0]) // 4 for number in numbers], out=offsets[1:])
-    if numbers and found[numbers[0]][1] is not None:
-        joined = b"".join(found[number][1] or b"" for number in numbers)
-        return TokenBatch(offsets, ids, np.frombuffer(joined, "<f4").reshape(-1, dim).astype(np.float32, copy=False))
-    return TokenBatch(offsets, ids)
+    if row_format is None or not numbers or found[numbers[0]][1] is None:
+        return TokenBatch(offsets, ids)
+    joined = b"".join(found[number][1] or b"" for number in numbers)
+    try:
+        rows = unpacked(joined, row_format.dim, row_format.precision)
+    except ValueError:
+        rows = np.zeros((0, row_format.dim), np.float32)
+    if len(rows) != len(ids):
+        raise damaged_row(folder, f"the vectors of {len(numbers)} embedded passages, which have another length,")
+    return TokenBatch(offsets, ids, rows)
 
 
 def read_passages(db: Database, folder: Path) -> PassageTable:
@@ -195,7 +208,7 @@ class EmbeddedSnapshot:
         db: connection with an open read transaction.
         view: vectors of the same commit; None where only documents are read.
         folder: of the index, for messages.
-        dim: length of a vector.
+        row_format: of stored rows; None where nothing is asked that needs them.
         encode: makes the vectors of passages that have codes only; None where only documents are read.
         analyzer: cuts queries into keywords; None where none is asked.
     """
@@ -205,7 +218,7 @@ class EmbeddedSnapshot:
         db: Database,
         view: View | None,
         folder: Path,
-        dim: int,
+        row_format: RowFormat | None,
         encode: Encode | None = None,
         analyzer: Analyzer | None = None,
     ) -> None:
@@ -216,7 +229,7 @@ class EmbeddedSnapshot:
         self._given_analyzer = analyzer
         self._given_view = view
         self._folder = folder
-        self._dim = dim
+        self._row_format = row_format
         self.generation = generation_of(db)
         self.n_passages = counter(db, "n_passages")
         self.n_tokens = counter(db, "n_tokens")
@@ -326,7 +339,7 @@ class EmbeddedSnapshot:
         wanted = dict.fromkeys(coded.tolist())
         new = [number for number in wanted if number not in self._made]
         if new:
-            tokens = read_tokens(self._db, new, self._dim, self._folder)
+            tokens = read_tokens(self._db, new, self._row_format, self._folder)
             if self._n_made + int(tokens.offsets[-1]) > KEPT_TOKENS:
                 self._made = {number: made for number, made in self._made.items() if number in wanted}
                 self._n_made = sum(map(len, self._made.values()))
@@ -335,11 +348,13 @@ class EmbeddedSnapshot:
         return self._made
 
     def vectors_at(self, embedded: Numbers, positions: Numbers) -> Floats:
+        assert self._row_format is not None, "the snapshot was opened for documents only"
+        dim = self._row_format.dim
         are_coded = self._view.are_coded(embedded)
         if not are_coded.any():
-            return self._view.take_at(embedded, positions, self._dim)
-        found = np.empty((len(embedded), self._dim), np.float32)
-        found[~are_coded] = self._view.take_at(embedded[~are_coded], positions[~are_coded], self._dim)
+            return self._view.take_at(embedded, positions, dim)
+        found = np.empty((len(embedded), dim), np.float32)
+        found[~are_coded] = self._view.take_at(embedded[~are_coded], positions[~are_coded], dim)
         numbers, places = np.unique(embedded[are_coded], return_inverse=True)
         vectors, offsets = self.vectors(numbers)
         found[are_coded] = vectors[offsets[places] + positions[are_coded]]
@@ -349,12 +364,12 @@ class EmbeddedSnapshot:
         return self._view.lengths if embedded is None else self._view.lengths_of(embedded)
 
     def tokens(self, embedded: Numbers) -> TokenBatch:
-        return read_tokens(self._db, embedded.tolist(), self._dim, self._folder)
+        return read_tokens(self._db, embedded.tolist(), self._row_format, self._folder)
 
     def all_tokens(self) -> tuple[Numbers, Offsets, Ids]:
         if self._view.tokens is None:
             numbers = self._view.numbers
-            tokens = read_tokens(self._db, numbers.tolist(), self._dim, self._folder)
+            tokens = read_tokens(self._db, numbers.tolist(), None, self._folder)
             self._view.tokens = (numbers, tokens.offsets, tokens.ids)
         return self._view.tokens
 
@@ -444,7 +459,7 @@ class EmbeddedSnapshot:
         text = "".join(texts)
         if len(text) != record.n_characters:
             raise damaged_row(self._folder, f"the text of document {doc_id!r}")
-        tokens = read_tokens(self._db, numbers, self._dim, self._folder)
+        tokens = read_tokens(self._db, numbers, self._row_format, self._folder)
         return StoredDocument(
             record.id, record.title, record.metadata, record.content_hash, len(text), record.file, text, tokens
         )

@@ -22,6 +22,7 @@ from sqlite_utils import Database
 
 from vecsearch import __version__
 from vecsearch.errors import FormatVersionError, IndexDamagedError
+from vecsearch.precision import RowFormat, row_bytes, unpacked
 from vecsearch.stores.reading import passage_checksum
 from vecsearch.stores.schema import DATABASE_NAME, FORMAT_VERSION, checksum, connect, migrations, translated
 from vecsearch.types import FileRecord
@@ -29,7 +30,7 @@ from vecsearch.types import FileRecord
 if TYPE_CHECKING:
     from vecsearch.types import Floats, Ids
 
-__all__ = ["FoundDocument", "LostDocument", "Salvage", "reader", "refuse_newer", "refuse_strange_tables"]
+__all__ = ["FoundDocument", "LostDocument", "Salvage", "are_rows", "reader", "refuse_newer", "refuse_strange_tables"]
 
 _LAST = (1 << 63) - 1
 # what the rest is made from; a table by another definition under one of these names is a stranger's
@@ -75,7 +76,8 @@ class Salvage:
 
     Args:
         folder: of the index.
-        is_given: whether documents bring their vectors, which are then needed to have one back.
+        given: how the vectors are stored that documents bring, which are then needed to have one back; None where they
+            bring none.
         is_foreign: whether to touch nothing in the folder, not even SQLite's own files; nobody may write it meanwhile.
 
     Attributes:
@@ -87,10 +89,10 @@ class Salvage:
         StorageError: the file system refused.
     """
 
-    def __init__(self, folder: Path, *, is_given: bool = False, is_foreign: bool = False) -> None:
+    def __init__(self, folder: Path, *, given: RowFormat | None = None, is_foreign: bool = False) -> None:
         self.folder = folder
         self.holes: list[str] = []
-        self._is_given = is_given
+        self._given = given
         with translated(folder):
             self._db = reader(folder, is_foreign=is_foreign)
             # a text of bytes that are no UTF-8 has the wrong checksum, which is all that is to be found out
@@ -217,14 +219,14 @@ class Salvage:
             parsed = None
         if not isinstance(parsed, dict) or not isinstance(title, str) or not isinstance(content_hash, bytes):
             return LostDocument(doc_id, "its record makes no sense", file)
-        if not self._is_given:
+        if self._given is None:
             return FoundDocument(doc_id, title, parsed, content_hash, text, starts, file)
-        given = self._given([row[2] for row in passages])
+        given = self._given_vectors(self._given, [row[2] for row in passages])
         if given is None:
             return LostDocument(doc_id, "its given vectors are not what was written, or cannot be read", file)
         return FoundDocument(doc_id, title, parsed, content_hash, text, starts, file, *given)
 
-    def _given(self, numbers: Sequence[Any]) -> tuple[Floats, Ids | None] | None:
+    def _given_vectors(self, row_format: RowFormat, numbers: Sequence[Any]) -> tuple[Floats, Ids | None] | None:
         all_rows, all_ids = [], []
         for number in numbers:
             statement = "SELECT token_ids, token_rows, checksum FROM embedded_tokens WHERE embedded_no = ?"
@@ -234,10 +236,10 @@ class Salvage:
             ids, rows, crc = found[0]
             if not isinstance(ids, bytes) or not isinstance(rows, bytes) or checksum(number, ids, rows) != crc:
                 return None
-            if not ids or len(ids) % 4 or len(rows) % len(ids):
+            if not are_rows(row_format, ids, rows):
                 return None
             all_ids.append(np.frombuffer(ids, "<i4").astype(np.int32))
-            all_rows.append(np.frombuffer(rows, "<f4").astype(np.float32).reshape(len(all_ids[-1]), -1))
+            all_rows.append(unpacked(rows, row_format.dim, row_format.precision))
         if not all_rows:
             return None
         token_ids = np.concatenate(all_ids)
@@ -406,6 +408,12 @@ def refuse_strange_tables(folder: Path) -> None:
             f"the database in {folder} {what}, which no vecsearch made so; do not use it",
             path=str(folder),
         )
+
+
+def are_rows(row_format: RowFormat, ids: bytes, rows: bytes) -> bool:
+    """Return whether there are ids, and as many rows of a format as ids."""
+    size = row_bytes(row_format.precision, row_format.dim)
+    return bool(ids) and len(ids) % 4 == 0 and len(rows) == len(ids) // 4 * size
 
 
 def _lenient(content: bytes) -> str:

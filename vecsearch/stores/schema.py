@@ -43,7 +43,7 @@ __all__ = [
 DATABASE_NAME = "meta.db"
 # NORMAL: commits are not synced, but the database is before what it needs is dropped, so it is whole after a power loss
 _SYNCHRONOUS: dict[Durability, str] = {"full": "FULL", "fast": "NORMAL"}
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Number of the newest migration; an index that says more was made by a newer vecsearch."""
 
 T = TypeVar("T")
@@ -67,6 +67,11 @@ def _codes(db: Database) -> None:
 @migrations(name="0003_rare_cells")
 def _rare_cells(db: Database) -> None:
     """Change no table: codebooks of format 3 have a header of their own, and older ones are read as they are."""
+
+
+@migrations(name="0004_precision")
+def _precision(db: Database) -> None:
+    """Change no table: in indexes of format 4 ``token_rows`` may hold rounded vectors, as the manifest says."""
 
 
 _TABLES_1 = """

@@ -14,6 +14,7 @@ import numpy as np
 
 from vecsearch.ahead import ahead
 from vecsearch.budget import give_back
+from vecsearch.precision import RowFormat
 from vecsearch.stores import manifest, reading
 from vecsearch.stores.coding import FEWEST_TOKENS, GROWN, Coder, load_codebook
 from vecsearch.stores.manifest import CodebookRecord, segment_records
@@ -83,20 +84,26 @@ class Upkeep:
         writer: of the index.
         disk: its files.
         encode: makes vectors of tokens.
-        dim: of a vector.
+        row_format: of stored rows.
         codebook: where the codebook is kept.
         memory: bytes that the process may take.
     """
 
     def __init__(
-        self, writer: Writer, disk: Disk, encode: Encode, dim: int, codebook: LoadedCodebook, memory: int
+        self,
+        writer: Writer,
+        disk: Disk,
+        encode: Encode,
+        row_format: RowFormat,
+        codebook: LoadedCodebook,
+        memory: int,
     ) -> None:
         self._writer = writer
         self._disk = disk
         self._encode = encode
-        self._dim = dim
+        self._row_format = row_format
         self._codebook = codebook
-        self._coder = Coder(writer.db, disk, encode, dim, memory)
+        self._coder = Coder(writer.db, disk, encode, row_format, memory)
 
     def write(self, batch: Batch) -> int:
         """Write and commit a batch; return how many documents it removed."""
@@ -198,6 +205,6 @@ class Upkeep:
             end = int(np.searchsorted(ends, before + SEGMENT_TOKENS)) + 1
             some = passages[begin:end, 0]
             begin = end
-            tokens = reading.read_tokens(self._writer.db, some.tolist(), self._dim, self._disk.folder)
+            tokens = reading.read_tokens(self._writer.db, some.tolist(), self._row_format, self._disk.folder)
             record = write_segment(self._disk, self._encode(tokens))
             yield record, some, tokens.offsets[:-1]

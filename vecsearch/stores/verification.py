@@ -93,9 +93,9 @@ class Damage:
         return dict(vars(self))
 
 
-def damages(db: Database, folder: Path, dim: int) -> Iterator[str]:
+def damages(db: Database, folder: Path) -> Iterator[str]:
     """Yield one sentence for each damage that a deep examination finds; see ``examine``."""
-    yield from (damage.what for damage in examine(db, folder, dim, is_deep=True))
+    yield from (damage.what for damage in examine(db, folder, is_deep=True))
 
 
 def examine_folder(folder: Path, *, is_deep: bool) -> Iterator[Damage]:
@@ -119,34 +119,31 @@ def examine_folder(folder: Path, *, is_deep: bool) -> Iterator[Damage]:
                 yield Damage("meta.db holds no index", DATABASE_NAME, "restore")
                 return
             refuse_newer(db, folder)
-            yield from examine(db, folder, None, is_deep=is_deep)
+            yield from examine(db, folder, is_deep=is_deep)
     except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
         yield _row(f"meta.db cannot be opened: {error}")
 
 
-def examine(db: Database, folder: Path, dim: int | None, *, is_deep: bool) -> Iterator[Damage]:
+def examine(db: Database, folder: Path, *, is_deep: bool) -> Iterator[Damage]:
     """Yield the damages of an index.
 
     Args:
         db: connection with an open read transaction.
         folder: of the index.
-        dim: length of a vector; None where it is not known: then it is read from the tokens, where it matters.
         is_deep: check every file by its SHA-256, every row by its checksum, and count everything again. Else
             SQLite's quick check, sizes and CRCs of files, and whether the tables agree with each other.
     """
-    if dim is None:
-        dim = _dim(db)
     checks: list[Callable[[], Iterator[Damage]]] = [
         lambda: _damaged_pages(db, is_deep),
         lambda: _damaged_manifest(db),
         lambda: _damaged_files(db, folder, is_deep),
     ]
     if is_deep:
-        checks.append(lambda: _damaged_documents(db, folder, dim))
+        checks.append(lambda: _damaged_documents(db, folder))
     checks += [_contradiction(db, what, statement) for what, statement in _CONTRADICTIONS.items()]
     if is_deep:
         checks += [
-            lambda: _rows(_wrong_frequencies(db, folder, dim)),
+            lambda: _rows(_wrong_frequencies(db, folder)),
             lambda: _rows(_damaged_words(db, folder)),
             lambda: _rows(_wrong_keywords(db, folder)),
             lambda: _rows(_wrong_sample(db)),
@@ -179,16 +176,6 @@ def _row(what: str, document: str | None = None) -> Damage:
 
 def _rows(sentences: Iterator[str]) -> Iterator[Damage]:
     return map(_row, sentences)
-
-
-def _dim(db: Database) -> int:
-    try:
-        row = db.execute(
-            "SELECT length(token_rows) / length(token_ids) FROM embedded_tokens WHERE token_rows IS NOT NULL LIMIT 1"
-        ).fetchone()
-    except sqlite3.Error:
-        row = None
-    return int(row[0]) if row and row[0] else 1
 
 
 def _damaged_pages(db: Database, is_deep: bool) -> Iterator[Damage]:
@@ -246,8 +233,8 @@ def _contradiction(db: Database, what: str, statement: str) -> Callable[[], Iter
     return check
 
 
-def _damaged_documents(db: Database, folder: Path, dim: int) -> Iterator[Damage]:
-    snapshot = EmbeddedSnapshot(db, None, folder, dim)
+def _damaged_documents(db: Database, folder: Path) -> Iterator[Damage]:
+    snapshot = EmbeddedSnapshot(db, None, folder, None)
     # subtle: in the order of ids it is the index of ids that is read, which names documents on damaged pages too
     for (doc_id,) in db.execute("SELECT doc_id FROM documents ORDER BY doc_id").fetchall():
         try:
@@ -273,13 +260,13 @@ def _damaged_words(db: Database, folder: Path) -> Iterator[str]:
         yield _what(error)
 
 
-def _wrong_frequencies(db: Database, folder: Path, dim: int) -> Iterator[str]:
+def _wrong_frequencies(db: Database, folder: Path) -> Iterator[str]:
     """Count again in how many passages each token occurs."""
     references = dict(db.execute("SELECT embedded_no, n_references FROM embedded"))
     counted: Counter[int] = Counter()
     for numbers in chunks(references):
         try:
-            tokens = read_tokens(db, numbers, dim, folder)
+            tokens = read_tokens(db, numbers, None, folder)
         except IndexDamagedError:
             return  # it was named with its document
         passage_of = np.repeat(np.arange(len(numbers)), np.diff(tokens.offsets))

@@ -14,6 +14,7 @@ import numpy as np
 from sqlite_utils import Database
 
 from vecsearch.budget import MEMORY
+from vecsearch.precision import RowFormat, packed
 from vecsearch.stores.keywords import KeywordWriter, keyword_text
 from vecsearch.stores.manifest import NewCodebook, insert_codebook, insert_segment, write_depth
 from vecsearch.stores.metadata import MetadataWriter
@@ -43,16 +44,16 @@ class Writer:
     Args:
         db: a connection of its own.
         folder: of the index, for messages.
-        dim: length of a vector.
+        row_format: of stored rows.
         memory: bytes that the process may take.
     """
 
-    def __init__(self, db: Database, folder: Path, dim: int, memory: int = MEMORY) -> None:
+    def __init__(self, db: Database, folder: Path, row_format: RowFormat, memory: int = MEMORY) -> None:
         self.db = db
         # keys and words come in no order: where their tables fit into the cache, no page is read twice
         db.execute(f"PRAGMA cache_size = -{memory // CACHE_SHARE // 1024}")
         self._folder = folder
-        self._dim = dim
+        self._row_format = row_format
         self._ids: dict[str, int] | None = None
         self._next_id = 0
         self._staged: dict[int, str] = {}
@@ -276,12 +277,13 @@ class Writer:
         embedded, tokens = [], []
         bounds = batch.tokens.offsets.tolist()
         all_ids, rows = batch.tokens.ids.astype("<i4", copy=False).tobytes(), batch.tokens.rows
+        precision = self._row_format.precision
         for position, key in enumerate(batch.keys):
             begin, end = bounds[position], bounds[position + 1]
             number = first + position
             embedded.append((number, key, end - begin, held.get(key, 0)))
             id_bytes = all_ids[4 * begin : 4 * end]
-            row_bytes = None if rows is None else rows[begin:end].astype("<f4", copy=False).tobytes()
+            row_bytes = None if rows is None else packed(rows[begin:end], precision).tobytes()
             tokens.append((number, id_bytes, row_bytes, checksum(number, id_bytes, row_bytes or b"")))
         self.db.conn.executemany(
             "INSERT INTO embedded (embedded_no, key, n_tokens, n_references) VALUES (?, ?, ?, ?)",
@@ -399,7 +401,7 @@ class Writer:
             held: int64 ``(n_new,)``, how many live passages each of those has.
         """
         changed = {number: change for number, change in references.items() if change}
-        stored = read_tokens(self.db, list(changed), self._dim, self._folder)
+        stored = read_tokens(self.db, list(changed), None, self._folder)
         parts = [(stored.offsets, stored.ids, np.array(list(changed.values()), np.int64))]
         if new is not None and held is not None:
             parts.append((new.offsets, new.ids, held))
