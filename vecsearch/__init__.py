@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         VectorsError,
     )
     from vecsearch.filters import Filter, field
+    from vecsearch.fitting import fit_pca
     from vecsearch.hookspecs import hookimpl
     from vecsearch.index import Index
     from vecsearch.pipeline import GivenVectors, Pipeline
@@ -64,6 +65,7 @@ _HOMES = {
         "StorageError UsageError VecsearchError VectorsError"
     ),
     "vecsearch.filters": "Filter field",
+    "vecsearch.fitting": "fit_pca",
     "vecsearch.hookspecs": "hookimpl",
     "vecsearch.index": "Index",
     "vecsearch.pipeline": "GivenVectors Pipeline",
@@ -122,6 +124,7 @@ __all__ = [
     "Vocabulary",
     "__version__",
     "field",
+    "fit_pca",
     "hookimpl",
 ]
 

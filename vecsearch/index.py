@@ -109,7 +109,7 @@ class Index:
         pipeline = pipeline or Pipeline.from_names()
         folder = Path(path)
         checked_memory(memory)  # before the folder is made
-        creation.create(folder, pipeline.identity, pipeline.configuration, durability=durability)
+        creation.create(folder, pipeline.identity, pipeline.configuration, pipeline.artefacts, durability=durability)
         return cls._over_folder(folder, pipeline, cache, read_only=False, durability=durability, memory=memory)
 
     @classmethod
@@ -150,7 +150,7 @@ class Index:
 
         folder = Path(path)
         manifest = creation.read_manifest(folder)
-        pipeline = pipeline or load_pipeline(manifest["configuration"])
+        pipeline = pipeline or load_pipeline(manifest["configuration"], artefacts=manifest["artefacts"])
         check_identity(folder, manifest["identity"], pipeline.identity)
         return cls._over_folder(folder, pipeline, cache, read_only=read_only, durability=durability, memory=memory)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from vecsearch.protocols import (
     StaticEmbedder,
     Tokenizer,
 )
+from vecsearch.reduction import ARTEFACT, ReducedEmbedder, Reduction
 from vecsearch.types import Precision, Tokens, Vocabulary
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ __all__ = [
     "load_pipeline",
     "parse_spec",
     "positioned",
+    "reduced",
     "split_rows",
 ]
 
@@ -208,6 +211,12 @@ class Pipeline:
             "dim": self.dim if self.is_given else None,
             "precision": None if self.is_static else self.precision,
         }
+
+    @property
+    def artefacts(self) -> dict[str, bytes]:
+        """What was fitted for this pipeline and is no plugin's file, by name: an index keeps it itself."""
+        embedder = self.embedder
+        return {ARTEFACT: embedder.reduction.content} if isinstance(embedder, ReducedEmbedder) else {}
 
     @property
     def scorer(self) -> str:
@@ -517,10 +526,21 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
     return name, config
 
 
-def load_pipeline(configuration: Mapping[str, Any], registry: Registry | None = None) -> Pipeline:
+def load_pipeline(
+    configuration: Mapping[str, Any],
+    registry: Registry | None = None,
+    *,
+    artefacts: Mapping[str, bytes] = MappingProxyType({}),
+) -> Pipeline:
     """Build the pipeline that an index was made with from what ``Pipeline.configuration`` gave.
 
+    Args:
+        configuration: of the pipeline.
+        registry: where plugins are looked up; by default all that are installed.
+        artefacts: that the index keeps, as ``Pipeline.artefacts`` gave them.
+
     Raises:
+        VectorsError: an artefact is missing or is not the one that the configuration names.
         PluginNotFoundError: a plugin is no longer installed.
         LoadError: one of its files is gone.
     """
@@ -533,11 +553,41 @@ def load_pipeline(configuration: Mapping[str, Any], registry: Registry | None = 
     precision = configuration.get("precision")
     if configuration["embedder"] is None:
         return GivenVectors(configuration["dim"], build("encoder"), precision=precision)
-    embedder = build("embedder")
+    embedder: Any
+    if configuration["embedder"]["name"] == ReducedEmbedder.name:
+        embedder = _load_reduced(configuration["embedder"]["config"], registry, artefacts)
+    else:
+        embedder = build("embedder")
     if precision is None and not isinstance(embedder, StaticEmbedder):
         precision = "fp32"  # before format 4 there was no other
     return Pipeline(
         build("tokenizer"), embedder, build("encoder"), max_tokens=configuration["max_tokens"], precision=precision
+    )
+
+
+def _load_reduced(config: Mapping[str, Any], registry: Registry, artefacts: Mapping[str, bytes]) -> ReducedEmbedder:
+    content = artefacts.get(ARTEFACT)
+    try:
+        if content is None:
+            raise ValueError("is missing")
+        reduction = Reduction.parse(content)
+        if reduction.sha256 != config["sha256"]:
+            raise ValueError("does not have the SHA-256 that it was made with")
+    except ValueError as error:
+        raise VectorsError(f"the reduction, by which vectors are compared, {error}") from error
+    inner = config["embedder"]
+    return ReducedEmbedder(registry.create("embedder", inner["name"], inner["config"]), reduction)
+
+
+def reduced(pipeline: Pipeline, reduction: Reduction) -> Pipeline:
+    """Return a pipeline of a contextual embedder with its vectors reduced."""
+    assert isinstance(pipeline.embedder, ContextualEmbedder)
+    return Pipeline(
+        None,
+        ReducedEmbedder(pipeline.embedder, reduction),
+        pipeline.encoder,
+        max_tokens=pipeline.max_tokens,
+        precision=pipeline.precision,
     )
 
 
@@ -563,6 +613,9 @@ def _registry() -> Registry:
 def _identity(plugin: Plugin | None) -> dict[str, Any] | None:
     if plugin is None:
         return None
+    if isinstance(plugin, ReducedEmbedder):
+        config = {"dim": plugin.dim, "sha256": plugin.reduction.sha256}
+        return {"name": plugin.name, "version": plugin.version, "config": config, "of": _identity(plugin.embedder)}
     files = dict(plugin.files)
     try:
         hashes = {key: sha256_of(path) for key, path in sorted(files.items())}

@@ -14,9 +14,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tests.tiny import TinyEncoder, tiny_pipeline
-from vecsearch import Document, GivenVectors, Index
+from tests.tiny import TinyContextual, TinyEncoder, tiny_pipeline
+from vecsearch import Document, GivenVectors, Index, Pipeline, fit_pca
+from vecsearch.pipeline import reduced
+from vecsearch.reduction import ARTEFACT, Reduction
 from vecsearch.stores import upkeep
+from vecsearch.stores.creation import read_manifest
 from vecsearch.stores.schema import FORMAT_VERSION
 from vecsearch.types import FileRecord
 
@@ -59,6 +62,17 @@ def vectors_pipeline() -> Any:
     return GivenVectors(4, encoder=TinyEncoder())
 
 
+def contextual_pipeline() -> Pipeline:
+    """Return the pipeline of the index of contextual vectors, before they are reduced."""
+    return Pipeline(None, TinyContextual(), TinyEncoder(), max_tokens=12)
+
+
+def reduced_pipeline(folder: Path) -> Pipeline:
+    """Return the pipeline of that index, as it was made."""
+    content = read_manifest(folder)["artefacts"][ARTEFACT]
+    return reduced(contextual_pipeline(), Reduction.parse(content))
+
+
 def answers(index: Index, vectors_index: Index) -> dict[str, Any]:
     """Return everything that can be asked of the two, JSON-ready."""
     counts = ("n_documents", "n_passages", "n_tokens", "n_embedded_passages", "n_words", "n_segments", "n_fresh_tokens")
@@ -99,6 +113,13 @@ def fill(index: Index) -> None:
     )
 
 
+def sentences() -> list[Document]:
+    """Return the documents of the index of contextual vectors."""
+    words = ["the", "dog", "bit", "a", "man", "lion", "slept", "under", "tree", "and", "woke", "at", "dusk"]
+    texts = [" ".join(words[(number * step) % len(words)] for step in range(1, 12)) for number in range(1, 14)]
+    return [Document(id=f"{number:02}", text=text) for number, text in enumerate(texts)]
+
+
 def fill_vectors(index: Index) -> None:
     """Fill the index of given vectors."""
     index.add(
@@ -121,6 +142,9 @@ def make() -> None:
         fill(index)
         fill_vectors(vectors_index)
         expected = answers(index, vectors_index)
+    with Index.create(folder / "reduced", pipeline=fit_pca(contextual_pipeline(), sentences(), 6)) as reduced_index:
+        reduced_index.add(sentences())
+        expected["reduced"] = searches(reduced_index)
     for lock in folder.glob("*/writer.lock"):
         lock.unlink()
     lines = json.dumps(expected, ensure_ascii=False, indent=1)

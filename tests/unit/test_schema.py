@@ -78,6 +78,7 @@ def test_tables_are_strict_and_refer_to_each_other(path: Path) -> None:
     # FTS5 keeps its index in tables of its own, which cannot be strict
     ours = {name for name in tables if not name.startswith(("sqlite_", "_sqlite", "keywords"))}
     assert ours == {
+        "artefacts",
         "background",
         "codebooks",
         "counters",

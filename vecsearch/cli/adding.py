@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from vecsearch.stores.disk import Durability
     from vecsearch.types import AddReport, Document, Floats, Ids, Offsets
 
-__all__ = ["add_command", "add_documents", "summarize"]
+__all__ = ["add_command", "add_documents", "looked_at", "summarize"]
 
 Format = Literal["jsonl", "csv", "text"]
 
@@ -108,8 +109,10 @@ def add_command(
             raise click.UsageError("--offsets and --token-ids say what --vectors are of; give those too")
         if source is None:
             raise click.UsageError("name a FILE, or - for stdin")
-    elif parts["tokenizer"] or parts["embedder"] or parts["max_tokens"]:
-        raise click.UsageError("given vectors need no tokenizer, embedder or passage length; leave those options out")
+    elif parts["tokenizer"] or parts["embedder"] or parts["max_tokens"] or parts["pca"]:
+        raise click.UsageError(
+            "given vectors need no tokenizer, embedder, passage length or PCA; leave those options out"
+        )
     elif source is None and doc_id is None:
         raise click.UsageError("say which document the vectors are of: --id ID, or a FILE with the documents")
     if name is None:
@@ -137,13 +140,27 @@ def add_command(
 
             index = stack.enter_context(open_or_create(folder, own, given, durability=durability, memory=memory))
         else:
+            documents, sample = looked_at(documents)
             index = stack.enter_context(
-                open_or_create(folder, parts, durability=durability, memory=memory, cache=cache)
+                open_or_create(folder, parts, durability=durability, memory=memory, cache=cache, sample=sample)
             )
         if metadata_keys:
             index.index_metadata(*metadata_keys)
         report = add_documents(index, documents, folder)
     summarize(folder, report, is_json)
+
+
+def looked_at(documents: Iterator[Document]) -> tuple[Iterator[Document], Callable[[], Iterator[Document]]]:
+    """Return the documents, and a function that yields the first of them before; none of them is lost by that."""
+    held: list[Document] = []
+
+    def sample() -> Iterator[Document]:
+        for document in documents:
+            held.append(document)
+            yield document
+
+    # subtle: what is held is looked at only when the documents are asked for, after the sample
+    return itertools.chain(held, documents), sample
 
 
 def add_documents(index: Index, documents: Iterator[Document], folder: Path) -> AddReport:

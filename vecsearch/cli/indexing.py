@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,6 +29,7 @@ from vecsearch.cli.settings import Settings, pass_settings
 if TYPE_CHECKING:
     from vecsearch.ingest import IngestReport
     from vecsearch.stores.disk import Durability
+    from vecsearch.types import Document
 
 __all__ = ["index_command"]
 
@@ -86,22 +88,29 @@ def index_command(
     and why. Ctrl-C loses nothing that is committed: run the same command again to go on.
     """
     folder = folder_of(settings, name or _name_of(paths))
-    with open_or_create(folder, parts, durability=durability, memory=memory, cache=cache) as index, Meter() as meter:
+    chosen: dict[str, Any] = {
+        "glob": globs,
+        "exclude": (*excludes, *_own_folder(paths, settings.indexes)),
+        "hidden": hidden,
+        "max_bytes": max_bytes,
+        "encoding": encoding,
+    }
+
+    def sample() -> Iterator[Document]:
+        from vecsearch.ingest import documents_of_paths
+
+        return documents_of_paths(paths, **chosen)
+
+    with (
+        open_or_create(folder, parts, durability=durability, memory=memory, cache=cache, sample=sample) as index,
+        Meter() as meter,
+    ):
         from vecsearch.ingest import index_paths
 
         if metadata_keys:
             index.index_metadata(*metadata_keys)
         try:
-            report = index_paths(
-                index,
-                paths,
-                glob=globs,
-                exclude=(*excludes, *_own_folder(paths, settings.indexes)),
-                hidden=hidden,
-                max_bytes=max_bytes,
-                encoding=encoding,
-                progress=meter,
-            )
+            report = index_paths(index, paths, progress=meter, **chosen)
             index.flush()
         except KeyboardInterrupt:
             raise Interrupted(

@@ -137,6 +137,8 @@ def repair_command(
 
 def _pipeline(parts: dict[str, Any]) -> Pipeline | None:
     given = {part: value for part, value in parts.items() if value is not None}
+    if "pca" in given:
+        raise click.UsageError("the manifest says whether vectors are reduced; leave --pca out")
     if not given:
         return None
     from vecsearch.pipeline import Pipeline

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from vecsearch.cli.adding import add_documents, summarize
+from vecsearch.cli.adding import add_documents, looked_at, summarize
 from vecsearch.cli.indexes import folder_of, resolve
 from vecsearch.cli.maintaining import present
 from vecsearch.cli.making import Parts, open_or_create
@@ -217,9 +217,10 @@ def import_command(
             documents, first = _peeked(read_documents(stream, source, recut=recut))
         if make is None and first is not None and first.vectors is not None:
             dim = first.vectors.shape[-1]
-            parts = {"encoder": parts["encoder"], "precision": parts["precision"]}
+            parts = {"encoder": parts["encoder"], "precision": parts["precision"], "pca": parts["pca"]}
             make = lambda: _given(dim, parts)  # noqa: E731
-        index = stack.enter_context(open_or_create(folder, parts, make, cache=cache))
+        documents, sample = looked_at(documents)
+        index = stack.enter_context(open_or_create(folder, parts, make, cache=cache, sample=sample))
         report = add_documents(index, documents, folder)
     summarize(folder, report, is_json)
     if n_lost:

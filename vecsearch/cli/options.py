@@ -198,7 +198,10 @@ def model_option(default: str, **options: Any) -> Callable[[Command], Command]:
 
 
 def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of a new index; the command takes them as ``parts``: arguments of ``Pipeline.from_names``."""
+    """Add the options of a new index; the command takes them as ``parts``.
+
+    These are arguments of ``Pipeline.from_names``, and ``pca``; see ``making.open_or_create``.
+    """
 
     @functools.wraps(command)
     def gathered(
@@ -208,6 +211,7 @@ def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
         encoder: str | None,
         passage_tokens: int | None,
         precision: str | None,
+        pca: int | None,
         **others: Any,
     ) -> Any:
         parts = {
@@ -216,10 +220,17 @@ def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "encoder": encoder,
             "max_tokens": passage_tokens,
             "precision": precision,
+            "pca": pca,
         }
         return command(*arguments, parts=parts, **others)
 
     options: list[Callable[[Callable[..., Any]], Callable[..., Any]]] = [
+        click.option(
+            "--pca",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Reduce contextual vectors of a new index to N numbers, fitted on its first texts.",
+        ),
         click.option(
             "--precision",
             type=click.Choice(get_args(Precision)),

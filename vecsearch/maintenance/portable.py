@@ -184,14 +184,14 @@ def recorded_pipeline(path: str | os.PathLike[str]) -> Pipeline | None:
     """Return the pipeline that an index from elsewhere says it was made with; None where it does not say.
 
     Raises:
-        PluginNotFoundError, LoadError: as ``load_pipeline``.
+        PluginNotFoundError, LoadError, VectorsError: as ``load_pipeline``.
     """
     with Salvage(Path(path), is_foreign=True) as salvage:
-        configuration = salvage.manifest().get("configuration")
+        configuration, artefacts = salvage.manifest().get("configuration"), salvage.artefacts()
     parts = {"tokenizer", "embedder", "encoder", "dim", "max_tokens", "precision"}
     if not isinstance(configuration, dict) or not configuration.keys() <= parts:
         return None
     try:
-        return load_pipeline(configuration)
+        return load_pipeline(configuration, artefacts=artefacts)
     except (KeyError, TypeError, AttributeError):
         return None

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from vecsearch.errors import IndexDamagedError
+from vecsearch.embedding_cache import default_cache
+from vecsearch.errors import IndexDamagedError, VectorsError
+from vecsearch.fitting import fit_pca
 from vecsearch.index import Index, check_identity
 from vecsearch.maintenance import folders
 from vecsearch.maintenance.verifying import Verification, verify
@@ -119,9 +121,10 @@ def _rebuilt(folder: Path, found: Verification, drop: bool, pipeline: Pipeline |
     with quiet(folder):
         with _open(folder) as source:
             manifest, generation = source.manifest(), source.counter("generation")
+            artefacts = source.artefacts()
             if isinstance(source, Carver) and not any(True for _ in source.documents()):
                 raise _hopeless(folder, "no document of it can be read")
-        pipeline = _checked_pipeline(folder, manifest, pipeline)
+            pipeline = _checked_pipeline(folder, manifest, artefacts, source, pipeline)
         with _best(folder, pipeline.row_format if pipeline.is_given else None) as source:
             lost = [one for one in source.documents() if isinstance(one, LostDocument)]
             if lost and not drop:
@@ -198,7 +201,9 @@ def _read_completely(source: Source, lost: Sequence[LostDocument]) -> list[FileR
     return [record for record in source.files() if (record.root, record.path) not in again]
 
 
-def _checked_pipeline(folder: Path, manifest: dict[str, Any], given: Pipeline | None) -> Pipeline:
+def _checked_pipeline(
+    folder: Path, manifest: dict[str, Any], artefacts: dict[str, bytes], source: Source, given: Pipeline | None
+) -> Pipeline:
     configuration, identity = manifest.get("configuration"), manifest.get("identity")
     if given is None and not (isinstance(configuration, dict) and isinstance(identity, dict)):
         raise IndexDamagedError(
@@ -206,10 +211,21 @@ def _checked_pipeline(folder: Path, manifest: dict[str, Any], given: Pipeline | 
             f"`vecsearch repair -i {folder.name} --embedder NAME`, with the other options that it was made with",
             path=str(folder),
         )
-    pipeline = given or load_pipeline(configuration or {})
+    try:
+        pipeline = given or load_pipeline(configuration or {}, artefacts=artefacts)
+    except VectorsError:
+        # all is embedded anew, so what was fitted and is lost can be fitted anew as well
+        return _fitted_anew(configuration or {}, source)
     if isinstance(identity, dict):
         check_identity(folder, identity, pipeline.identity)
     return pipeline
+
+
+def _fitted_anew(configuration: dict[str, Any], source: Source) -> Pipeline:
+    config = configuration["embedder"]["config"]
+    pipeline = load_pipeline({**configuration, "embedder": config["embedder"]})
+    documents = (Document(one.id, one.text, one.title) for one in source.documents() if isinstance(one, FoundDocument))
+    return fit_pca(pipeline, documents, config["dim"], default_cache())
 
 
 def _require_sound(found: Verification) -> None:

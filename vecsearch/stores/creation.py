@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from sqlite_utils import Database
 
 from vecsearch import __version__
 from vecsearch.errors import FormatVersionError, IndexDamagedError, IndexExistsError, IndexNotFoundError
+from vecsearch.stores.artefacts import read_artefacts, write_artefacts
 from vecsearch.stores.disk import Disk, Durability
 from vecsearch.stores.locking import LOCK_NAME, lock_folder
 from vecsearch.stores.schema import DATABASE_NAME, FORMAT_VERSION, connect, mending, migrations, translated
@@ -22,7 +24,12 @@ _KINDS: dict[str, type] = {"format_version": int, "identity": dict, "configurati
 
 
 def create(
-    folder: Path, identity: dict[str, Any], configuration: dict[str, Any], *, durability: Durability = "full"
+    folder: Path,
+    identity: dict[str, Any],
+    configuration: dict[str, Any],
+    artefacts: Mapping[str, bytes],
+    *,
+    durability: Durability = "full",
 ) -> None:
     """Make an empty index in a folder.
 
@@ -30,6 +37,7 @@ def create(
         folder: made with its parents; if it is there, it must be empty, or hold what a ``create`` left that was
             interrupted.
         identity, configuration: of the pipeline; JSON-ready.
+        artefacts: what was fitted for it, by name.
         durability: of the new index itself.
 
     Raises:
@@ -53,7 +61,7 @@ def create(
             try:
                 if _is_complete(db):  # somebody else was faster
                     raise _exists(folder)
-                _write_first(db, identity, configuration)
+                _write_first(db, identity, configuration, artefacts)
             finally:
                 db.conn.close()
         finally:
@@ -62,6 +70,8 @@ def create(
 
 def read_manifest(folder: Path) -> Manifest:
     """Return the manifest of an index: ``format_version``, ``identity``, ``configuration``, ``created``, ``vecsearch``.
+
+    With them ``artefacts``, content by name.
 
     Raises:
         IndexNotFoundError: the folder holds no index.
@@ -92,8 +102,10 @@ def read_manifest(folder: Path) -> Manifest:
                     path=str(folder),
                 )
             manifest = {
-                key: _parsed(folder, key, value) for key, value in db.execute("SELECT key, value FROM manifest")
+                key: _parsed(folder, key, value)
+                for key, value in db.execute("SELECT key, value FROM manifest WHERE key != 'artefacts'")
             }
+            manifest["artefacts"] = read_artefacts(db, folder)
         finally:
             db.conn.close()
     missing = _KINDS.keys() - manifest
@@ -142,7 +154,9 @@ def _is_complete(db: Database) -> bool:
     return bool(db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'manifest'").fetchone()[0])
 
 
-def _write_first(db: Database, identity: dict[str, Any], configuration: dict[str, Any]) -> None:
+def _write_first(
+    db: Database, identity: dict[str, Any], configuration: dict[str, Any], artefacts: Mapping[str, bytes]
+) -> None:
     manifest = {
         "format_version": FORMAT_VERSION,
         "vecsearch": __version__,
@@ -156,6 +170,7 @@ def _write_first(db: Database, identity: dict[str, Any], configuration: dict[str
             "INSERT INTO manifest (key, value) VALUES (?, ?)",
             [(key, json.dumps(value, sort_keys=True)) for key, value in manifest.items()],
         )
+        write_artefacts(db, artefacts)
 
 
 def _exists(folder: Path) -> IndexExistsError:

@@ -23,6 +23,7 @@ from sqlite_utils import Database
 from vecsearch import __version__
 from vecsearch.errors import FormatVersionError, IndexDamagedError
 from vecsearch.precision import RowFormat, row_bytes, unpacked
+from vecsearch.stores.artefacts import examined_artefacts
 from vecsearch.stores.reading import passage_checksum
 from vecsearch.stores.schema import DATABASE_NAME, FORMAT_VERSION, checksum, connect, migrations, translated
 from vecsearch.types import FileRecord
@@ -123,6 +124,14 @@ class Salvage:
             except (TypeError, ValueError):
                 self.holes.append(f"the row {key!r} of the manifest makes no sense")
         return found
+
+    def artefacts(self) -> dict[str, bytes]:
+        """Return those artefacts that are what was written."""
+        try:
+            return examined_artefacts(self._db)[0]
+        except sqlite3.Error as error:
+            self.holes.append(f"artefacts cannot be read: {error}")
+            return {}
 
     def counter(self, name: str) -> int:
         """Return a counter, 0 where it cannot be read."""

@@ -69,9 +69,10 @@ def _rare_cells(db: Database) -> None:
     """Change no table: codebooks of format 3 have a header of their own, and older ones are read as they are."""
 
 
-@migrations(name="0004_precision")
-def _precision(db: Database) -> None:
-    """Change no table: in indexes of format 4 ``token_rows`` may hold rounded vectors, as the manifest says."""
+@migrations(name="0004_artefacts")
+def _artefacts(db: Database) -> None:
+    """Add a table. In indexes of format 4 ``token_rows`` may hold rounded vectors too, as the manifest says."""
+    db.execute(_TABLES_4)
 
 
 _TABLES_1 = """
@@ -228,6 +229,14 @@ CREATE TABLE tuning (
     key TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID
+"""
+
+
+_TABLES_4 = """
+CREATE TABLE artefacts (
+    name TEXT PRIMARY KEY,
+    content BLOB NOT NULL
+) STRICT
 """
 
 

@@ -22,6 +22,7 @@ from sqlite_utils import Database
 
 from vecsearch.errors import IndexDamagedError, IndexNotFoundError
 from vecsearch.filters import field_types
+from vecsearch.stores.artefacts import examined_artefacts
 from vecsearch.stores.disk import Disk
 from vecsearch.stores.files import SUFFIXES, StoredFile, map_file, verify_file
 from vecsearch.stores.keywords import instances, read_terms
@@ -136,6 +137,7 @@ def examine(db: Database, folder: Path, *, is_deep: bool) -> Iterator[Damage]:
     checks: list[Callable[[], Iterator[Damage]]] = [
         lambda: _damaged_pages(db, is_deep),
         lambda: _damaged_manifest(db),
+        lambda: _damaged_artefacts(db),
         lambda: _damaged_files(db, folder, is_deep),
     ]
     if is_deep:
@@ -200,6 +202,10 @@ def _damaged_manifest(db: Database) -> Iterator[Damage]:
             value = None
         if not isinstance(value, kind):
             yield _row(f"meta.db: the manifest lacks {key}, or has a senseless one")
+
+
+def _damaged_artefacts(db: Database) -> Iterator[Damage]:
+    yield from (_row(f"meta.db: artefact {name} is not what was written") for name in examined_artefacts(db)[1])
 
 
 def _damaged_files(db: Database, folder: Path, is_deep: bool) -> Iterator[Damage]:
