@@ -103,13 +103,14 @@ def _wanted(recorded_pipeline: Pipeline, given: Parts) -> Pipeline:
             name, config = parse_spec(value)
             parts[part] = {"name": name, "config": config}
     artefacts = recorded_pipeline.artefacts
-    if artefacts and "embedder" in given:
+    brings_tokenizer = "embedder" in given and hasattr(registry.get("embedder", parts["embedder"]["name"]), "tokenizer")
+    if artefacts and brings_tokenizer:
         # the same reduction of the embedder that is named
         reduced = recorded["embedder"]
         parts["embedder"] = {**reduced, "config": {**reduced["config"], "embedder": parts["embedder"]}}
         return load_pipeline(parts, registry, artefacts=artefacts)
     if "embedder" in given and "tokenizer" not in given:
-        if hasattr(registry.get("embedder", parts["embedder"]["name"]), "tokenizer"):
+        if brings_tokenizer:
             parts["tokenizer"] = None  # it brings its own
         elif parts["tokenizer"] is None:
             parts["tokenizer"] = {"name": "word", "config": {}}
