@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from vecsearch.fitting import fit_pca
     from vecsearch.hookspecs import hookimpl
     from vecsearch.index import Index
+    from vecsearch.loading import read_documents
     from vecsearch.pipeline import GivenVectors, Pipeline
     from vecsearch.plugins import Registry
     from vecsearch.protocols import (
@@ -68,6 +69,7 @@ _HOMES = {
     "vecsearch.fitting": "fit_pca",
     "vecsearch.hookspecs": "hookimpl",
     "vecsearch.index": "Index",
+    "vecsearch.loading": "read_documents",
     "vecsearch.pipeline": "GivenVectors Pipeline",
     "vecsearch.plugins": "Registry",
     "vecsearch.protocols": (
@@ -126,6 +128,7 @@ __all__ = [
     "field",
     "fit_pca",
     "hookimpl",
+    "read_documents",
 ]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import inspect
 import io
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,10 +17,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from vecsearch.errors import DocumentError, LoadError, PluginConflictError, UsageError, VecsearchError
+from vecsearch.errors import LoadError, UsageError, VecsearchError
+from vecsearch.loading import PLAIN, Loaders, guarded, reason_not_read
 from vecsearch.plugins import Registry
-from vecsearch.protocols import Loader, SourceFile
-from vecsearch.sources import MAX_BYTES, Found, Skipped, opener, reason_of, root_of, walk
+from vecsearch.protocols import SourceFile
+from vecsearch.sources import MAX_BYTES, Found, Skipped, opener, root_of, walk
 from vecsearch.types import AddReport, Document, FileRecord, Progress
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FileProgress", "IngestReport", "Skipped", "documents_from_stream", "documents_of_paths", "index_paths"]
 
-_PLAIN = ".txt"
-"""The loader of this suffix takes files of text that no other loader takes."""
-_SUFFIX_OF = {"jsonl": ".jsonl", "csv": ".csv", "text": _PLAIN}
+_SUFFIX_OF = {"jsonl": ".jsonl", "csv": ".csv", "text": PLAIN}
 _BLOCK = 1 << 20
 
 
@@ -105,7 +103,7 @@ def index_paths(
         PluginConflictError: two loaders take the same suffix.
         VecsearchError: see ``Index.add_files``.
     """
-    loaders = _Loaders(registry or Registry(), encoding)
+    loaders = Loaders(registry or Registry(), encoding)
     folders: dict[str, _Folder] = {}
     for path in paths:
         root, name = root_of(Path(path))
@@ -180,40 +178,12 @@ def documents_from_stream(
         raise UsageError(f"an id is text, not {type(id).__name__}")
     if format == "text" and not id:
         raise UsageError("a text needs an id; give one")
-    loaders = _Loaders(registry or Registry(), encoding)
+    loaders = Loaders(registry or Registry(), encoding)
     loader = loaders.of(_SUFFIX_OF[format])
     if loader is None:
         raise UsageError(f"no installed loader takes {_SUFFIX_OF[format]!r}; is the plugin 'loaders' left out?")
     source = SourceFile(id or "stdin", id or "stdin", lambda: io.BufferedReader(_Borrowed(stream)), 0)
-    return _guarded(loader, source)
-
-
-class _Loaders:
-    """The loaders by suffix, one instance each."""
-
-    def __init__(self, registry: Registry, encoding: str | None) -> None:
-        self._by_suffix: dict[str, Loader] = {}
-        for name in registry.names("loader"):
-            cls = registry.get("loader", name)
-            takes_encoding = encoding is not None and "encoding" in inspect.signature(cls).parameters
-            loader: Loader = registry.create("loader", name, {"encoding": encoding} if takes_encoding else {})
-            for suffix in loader.suffixes:
-                other = self._by_suffix.setdefault(suffix, loader)
-                if other is not loader:
-                    raise PluginConflictError(
-                        f"two loaders take {suffix} files: {other.name!r} and {name!r}; "
-                        f"leave the plugin of one out with VECSEARCH_DISABLE_PLUGINS",
-                        kind="loader",
-                        name=name,
-                    )
-
-    @property
-    def suffixes(self) -> tuple[str, ...]:
-        return tuple(self._by_suffix)
-
-    def of(self, suffix: str) -> Loader | None:
-        """Return the loader of a suffix; that of plain text for one that no loader has."""
-        return self._by_suffix.get(suffix) or self._by_suffix.get(_PLAIN)
+    return guarded(loader, source)
 
 
 @dataclass
@@ -230,7 +200,7 @@ class _Run:
     """One call of ``index_paths``: compares, reads, counts."""
 
     def __init__(
-        self, index: Index, loaders: _Loaders, files: Sequence[Found], progress: Callable[[FileProgress], None] | None
+        self, index: Index, loaders: Loaders, files: Sequence[Found], progress: Callable[[FileProgress], None] | None
     ) -> None:
         self._index = index
         self._loaders = loaders
@@ -306,7 +276,7 @@ class _Run:
         try:
             record = _record(found, open_file)
         except (OSError, LoadError) as error:
-            self._skipped.append(Skipped(found.full_path, _reason(error, found.path), path, is_there=True))
+            self._skipped.append(Skipped(found.full_path, reason_not_read(error, found.path), path, is_there=True))
             return
         if known and known.sha256 == record.sha256:
             self._n_unchanged += 1
@@ -320,10 +290,10 @@ class _Run:
             return stream
 
         source = SourceFile(path, path.rpartition("/")[2], opened, record.size)
-        yield record, partial(_guarded, loader, source)
+        yield record, partial(guarded, loader, source)
 
     def _skip(self, record: FileRecord, error: VecsearchError) -> None:
-        reason = _reason(error, record.path)
+        reason = reason_not_read(error, record.path)
         full_path = os.path.join(record.root, *record.path.split("/"))
         # A file that was emptied says itself that its documents are gone.
         self._skipped.append(Skipped(full_path, reason, record.path, is_there=reason != "empty"))
@@ -379,27 +349,6 @@ def _record(found: Found, open_file: Callable[[], BinaryIO]) -> FileRecord:
         while block := stream.read(_BLOCK):
             hashed.update(block)
     return FileRecord(found.root, found.path, status.st_size, status.st_mtime_ns, hashed.digest())
-
-
-def _guarded(loader: Loader, source: SourceFile) -> Iterator[Document]:
-    """Yield what a loader yields; whatever else it raises becomes a LoadError, so that the other files go on."""
-    try:
-        yield from loader.load(source)
-    except (LoadError, DocumentError):
-        raise
-    except OSError as error:
-        reason = reason_of(error)
-        raise LoadError(f"{source.name}: {reason}", file=source.name, reason=reason) from error
-    except Exception as error:
-        reason = f"loader {loader.name!r} failed: {type(error).__name__}: {error}"
-        raise LoadError(f"{source.name}: {reason}", file=source.name, reason=reason) from error
-
-
-def _reason(error: OSError | VecsearchError, path: str) -> str:
-    if isinstance(error, OSError):
-        return reason_of(error)
-    name = path.rpartition("/")[2]
-    return str(error.facts.get("reason") or error.message.removeprefix(f"{path}: ").removeprefix(f"{name}: "))
 
 
 class _Borrowed(io.RawIOBase):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from itertools import accumulate, chain, pairwise
@@ -70,6 +70,25 @@ class SubwordTokenizer:
         self.path = path
         self.fold_case = fold_case
         self._tokenizer = _load(path, fold_case)
+
+    @classmethod
+    def learn(cls, texts: Iterable[str], *, size: int, folder: str) -> SubwordTokenizer:
+        """Learn a vocabulary by BPE, letter case folded, and write it as ``tokenizer.json``; see ``training.train``.
+
+        Args:
+            texts: read once.
+            size: entries, from 512.
+            folder: that gets the file.
+
+        Raises:
+            UsageError: a size out of range, or texts without a single word.
+        """
+        from vecsearch_tokenizers.training import train
+
+        path = os.path.join(folder, "tokenizer.json")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(train(texts, kind="bpe", size=size).to_str(pretty=True))
+        return cls(path=path)
 
     @property
     def config(self) -> Mapping[str, Any]:

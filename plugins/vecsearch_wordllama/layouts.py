@@ -34,12 +34,14 @@ class Layout:
         words: name of the tensor with a row a word, None where there is none.
         pieces: name of the tensor with a row a token, None where there is none.
         has_weights: whether tensors ``weights`` and ``mapping`` say more about the tokens, as model2vec's do.
+        base: name and configuration of the embedder that serves unknown words, None where there is none.
     """
 
     files: Mapping[str, str]
     words: str | None
     pieces: str | None
     has_weights: bool
+    base: tuple[str, Mapping[str, Any]] | None = None
 
     @property
     def matrix(self) -> str:
@@ -90,10 +92,13 @@ def find_layout(path: str) -> Layout:
     if words:
         files["vocabulary"] = _there(folder, _VOCABULARY)
     config = os.path.join(path, _CONFIG)
+    base = None
     if os.path.isfile(config):
         files["config"] = config
-        _check_hashes(config, files)
-    return Layout(files, words, pieces, has_weights=pieces == _PIECES)
+        settings = _read_config(config)
+        _check_hashes(config, settings, files)
+        base = _base(config, settings) if words else None
+    return Layout(files, words, pieces, has_weights=pieces == _PIECES, base=base)
 
 
 def _there(folder: str, name: str) -> str:
@@ -103,9 +108,18 @@ def _there(folder: str, name: str) -> str:
     return path
 
 
-def _check_hashes(config: str, files: Mapping[str, str]) -> None:
+def _base(config: str, settings: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
+    base = settings.get("base")
+    if base is None:
+        return None
+    if isinstance(base, dict) and isinstance(base.get("name"), str) and isinstance(base.get("config"), dict):
+        return base["name"], base["config"]
+    raise LoadError(f"'base' of {config} is not an embedder with its configuration; train the model again", path=config)
+
+
+def _check_hashes(config: str, settings: Mapping[str, Any], files: Mapping[str, str]) -> None:
     """Compare files with the hashes that ``vecsearch train`` noted; models of others have none."""
-    noted = _read_config(config).get("sha256")
+    noted = settings.get("sha256")
     if noted is None:
         return
     if not isinstance(noted, dict):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from vecsearch import LoadError, UsageError, Vocabulary
+from vecsearch import LoadError, Registry, StaticEmbedder, UsageError, Vocabulary
 from vecsearch_wordllama.cutting import Cutter
 from vecsearch_wordllama.entries import checked_starts
 from vecsearch_wordllama.layouts import Layout, find_layout, is_static
@@ -69,7 +69,8 @@ class StaticFolderEmbedder:
     * ``model.safetensors`` with ``embedding.weight`` and ``tokenizer.json``, or both in ``0_StaticEmbedding/``: a
       static model of sentence-transformers;
     * ``model.safetensors`` with ``words``, and ``vocabulary.txt``, one word a line: a model of ``vecsearch train``. It
-      may have ``embeddings`` and ``tokenizer.json`` as well, for words that it does not know whole.
+      may have ``embeddings`` and ``tokenizer.json`` as well, for words that it does not know whole, or be made from
+      another embedder (``base`` in ``config.json``), which then serves them.
 
     Norms of rows are weights of words, and are taken as they are. Letter case: an entry is looked for as it is
     written, then case-folded; a tokenizer does what its file says. Unknown tokens and special ones count nothing.
@@ -92,6 +93,7 @@ class StaticFolderEmbedder:
         self._path = os.path.abspath(os.path.expanduser(path))
         self._layout = find_layout(self._path)
         self._words_matrix, self._pieces_matrix = _matrices(self._layout)
+        self._base = _base(self._layout, self.dim)
         self._lock = threading.Lock()
         self._loaded: tuple[_Words | None, _Pieces | None] | None = None
         self._vocabulary: Vocabulary | None = None
@@ -108,8 +110,9 @@ class StaticFolderEmbedder:
 
     @property
     def files(self) -> Mapping[str, str]:
-        """The files that are read: ``path`` (the matrix), ``tokenizer``, ``vocabulary`` and ``config``."""
-        return self._layout.files
+        """The files that are read: ``path`` (the matrix), ``tokenizer``, ``vocabulary``, ``config``, and the base's."""
+        of_base = {} if self._base is None else {f"base_{key}": path for key, path in self._base.files.items()}
+        return {**self._layout.files, **of_base}
 
     @property
     def dim(self) -> int:
@@ -144,13 +147,18 @@ class StaticFolderEmbedder:
                 known = np.flatnonzero(found >= 0)
                 rows[first + known] = words.matrix[found[known]]
                 unknown = np.flatnonzero(found < 0).tolist()
-            if pieces is not None and unknown:
-                summed = pieces.rows([some[nth] for nth in unknown], [starting[nth] for nth in unknown])
-                rows[first + np.array(unknown, np.int64)] = summed
+            if unknown and (pieces is not None or self._base is not None):
+                left, left_starting = [some[nth] for nth in unknown], [starting[nth] for nth in unknown]
+                if pieces is not None:
+                    found_rows = pieces.rows(left, left_starting)
+                else:
+                    assert self._base is not None
+                    found_rows = self._base.rows(left, np.array(left_starting, np.bool_))
+                rows[first + np.array(unknown, np.int64)] = found_rows
         return rows
 
     def vocabulary(self) -> Vocabulary:
-        """Return the words and then the pieces of the model, marks removed.
+        """Return the words and then the pieces of the model, marks removed; after them the entries of its base.
 
         Raises:
             LoadError: the first call found the files unfit.
@@ -159,10 +167,16 @@ class StaticFolderEmbedder:
         with self._lock:
             if self._vocabulary is None:
                 parts = ([words.lookup.vocabulary] if words else []) + ([pieces.cutter.vocabulary] if pieces else [])
+                parts += [self._base.vocabulary()] if self._base else []
                 starts_word = np.concatenate([part.starts_word for part in parts])
                 starts_word.setflags(write=False)
                 self._vocabulary = Vocabulary(tuple(entry for part in parts for entry in part.entries), starts_word)
             return self._vocabulary
+
+    def reference(self) -> Sequence[str]:
+        """Return the texts of the embedder that the model was made from; none where it was made from none."""
+        texts: Sequence[str] = self._base.reference() if hasattr(self._base, "reference") else ()  # type: ignore[union-attr]
+        return texts
 
     def _load(self) -> tuple[_Words | None, _Pieces | None]:
         with self._lock:
@@ -186,6 +200,23 @@ def _matrices(layout: Layout) -> tuple[npt.NDArray[Any] | None, npt.NDArray[Any]
             path=layout.matrix,
         )
     return words, pieces
+
+
+def _base(layout: Layout, dim: int) -> StaticEmbedder | None:
+    """Return the embedder that a model was made from."""
+    if layout.base is None:
+        return None
+    name, config = layout.base
+    # subtle: a folder that names itself would be opened for ever
+    base = None if name == StaticFolderEmbedder.name else Registry().create("embedder", name, config)
+    if not isinstance(base, StaticEmbedder) or base.dim != dim:
+        path = layout.files["config"]
+        raise LoadError(
+            f"{path} says that the model was made from {name!r}, which has no rows of {dim} numbers for it; "
+            "train the model again",
+            path=path,
+        )
+    return base
 
 
 def _load_words(layout: Layout, matrix: npt.NDArray[Any]) -> _Words:

@@ -16,6 +16,7 @@ MODULES = (
     "additions",
     "analogies",
     "word_tests",
+    "training",
     "order",
     "models",
     "phrases",

@@ -279,7 +279,7 @@ def test_doctor_is_well_here_and_not_where_a_plugin_is_broken(indexes: Path, mon
         one["name"] for one in found["findings"]
     }
     assert "ok       sync: fsync works" in run(indexes, "doctor").stdout
-    everything = "loaders,onnx,positions,scorers,tokenizers,wordllama"
+    everything = "loaders,onnx,positions,scorers,tokenizers,training,wordllama"
     monkeypatch.setenv("VECSEARCH_DISABLE_PLUGINS", everything)
     result = run(indexes, "doctor")
     assert result.exit_code == 1

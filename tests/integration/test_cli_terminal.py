@@ -76,6 +76,7 @@ def commands(place: Path) -> list[tuple[int, list[str]]]:
         (0, ["search", "dog", "-i", f"files{NAME}"]),
         (0, ["list"]),
         (0, ["train-tokenizer", str(files), "-o", str(place / f"out{NAME}.json"), "--force"]),
+        (0, ["train", str(files), "-o", str(place / f"model{NAME}"), "--force", "--min-count", "1"]),
         (0, ["delete", "other", f"unknown{ALL}", "-i", "notes"]),
         (1, ["get", f"unknown{ALL}", "-i", "notes"]),
         (1, ["like", f"unknown{ALL}", "-i", "notes"]),

@@ -186,7 +186,7 @@ def test_color_is_what_the_option_says_then_no_color_then_the_stream(
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch, **plugins: str) -> None:
     """Install a distribution "some-dist" with plugins, each by name the source of its commands hook."""
     monkeypatch.syspath_prepend(folder)
-    monkeypatch.setenv("VECSEARCH_DISABLE_PLUGINS", "tokenizers,positions,wordllama,scorers,loaders,onnx")
+    monkeypatch.setenv("VECSEARCH_DISABLE_PLUGINS", "tokenizers,training,positions,wordllama,scorers,loaders,onnx")
     description = folder / "some_dist-1.0.dist-info"
     description.mkdir(parents=True)
     (description / "METADATA").write_text("Metadata-Version: 2.1\nName: some-dist\nVersion: 1.0\n")

@@ -11,7 +11,7 @@ import pytest
 from vecsearch.errors import PluginConflictError, PluginError, PluginLoadError, PluginNotFoundError, UsageError
 from vecsearch.plugins import HOOKS, KINDS, Installed, Registry, build_manager, check_hook_names, check_registered
 
-FIRST_PARTY = {"loaders", "onnx", "positions", "scorers", "tokenizers", "wordllama"}
+FIRST_PARTY = {"loaders", "onnx", "positions", "scorers", "tokenizers", "training", "wordllama"}
 
 SCORER = """
 from vecsearch import hookimpl
