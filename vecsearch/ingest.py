@@ -7,7 +7,6 @@ that it gave before, and is reported.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import os
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     from vecsearch.index import Index
 
-__all__ = ["FileProgress", "IngestReport", "Skipped", "documents_from_stream", "documents_of_paths", "index_paths"]
+__all__ = ["FileProgress", "IngestReport", "Skipped", "documents_from_stream", "index_paths"]
 
 _SUFFIX_OF = {"jsonl": ".jsonl", "csv": ".csv", "text": PLAIN}
 _BLOCK = 1 << 20
@@ -120,35 +119,6 @@ def index_paths(
     for folder in folders.values():
         run.refresh(folder)
     return run.report()
-
-
-def documents_of_paths(
-    paths: Sequence[Path],
-    *,
-    glob: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    hidden: bool = False,
-    max_bytes: int = MAX_BYTES,
-    encoding: str | None = None,
-    registry: Registry | None = None,
-) -> Iterator[Document]:
-    """Yield the documents that ``index_paths`` would read, as they are asked for; what cannot be read is left out.
-
-    Args:
-        paths, glob, exclude, hidden, max_bytes, encoding, registry: as for ``index_paths``.
-
-    Raises:
-        UsageError, PluginConflictError: as ``index_paths``.
-    """
-    loaders = _Loaders(registry or Registry(), encoding)
-    for path in paths:
-        for found in walk(
-            path, glob=glob, exclude=exclude, hidden=hidden, max_bytes=max_bytes, suffixes=loaders.suffixes
-        ):
-            if isinstance(found, Found) and (loader := loaders.of(found.suffix)) is not None:
-                source = SourceFile(found.path, found.path.rpartition("/")[2], opener(found), found.size)
-                with contextlib.suppress(LoadError, OSError):
-                    yield from _guarded(loader, source)
 
 
 def documents_from_stream(

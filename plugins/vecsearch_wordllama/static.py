@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -94,6 +94,10 @@ class StaticFolderEmbedder:
         self._layout = find_layout(self._path)
         self._words_matrix, self._pieces_matrix = _matrices(self._layout)
         self._base = _base(self._layout, self.dim)
+        if self._base is not None and hasattr(
+            self._base, "reference"
+        ):  # what it was made for, the model made from it is for
+            self.reference: Callable[[], Sequence[str]] = self._base.reference
         self._lock = threading.Lock()
         self._loaded: tuple[_Words | None, _Pieces | None] | None = None
         self._vocabulary: Vocabulary | None = None
@@ -172,11 +176,6 @@ class StaticFolderEmbedder:
                 starts_word.setflags(write=False)
                 self._vocabulary = Vocabulary(tuple(entry for part in parts for entry in part.entries), starts_word)
             return self._vocabulary
-
-    def reference(self) -> Sequence[str]:
-        """Return the texts of the embedder that the model was made from; none where it was made from none."""
-        texts: Sequence[str] = self._base.reference() if hasattr(self._base, "reference") else ()  # type: ignore[union-attr]
-        return texts
 
     def _load(self) -> tuple[_Words | None, _Pieces | None]:
         with self._lock:

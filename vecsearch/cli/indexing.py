@@ -97,9 +97,9 @@ def index_command(
     }
 
     def sample() -> Iterator[Document]:
-        from vecsearch.ingest import documents_of_paths
+        from vecsearch.loading import read_documents
 
-        return documents_of_paths(paths, **chosen)
+        return read_documents(paths, **chosen)
 
     with (
         open_or_create(folder, parts, durability=durability, memory=memory, cache=cache, sample=sample) as index,
