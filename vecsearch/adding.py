@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent import futures
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from vecsearch.preparation import Preparation, checked, content_hash
 from vecsearch.seen import File, Seen
 from vecsearch.stores.protocol import Batch, Store
 from vecsearch.types import AddReport, Document, FileRecord, Progress
+from vecsearch.worker import Task, Worker
 
 if TYPE_CHECKING:
     from vecsearch.preparation import Begun
@@ -83,8 +83,8 @@ class Run:
         self._progress = progress
         self._seen = Seen()
         self._gathered = _Gathered()
-        self._pool: futures.ThreadPoolExecutor | None = None
-        self._writing: futures.Future[_Committed] | None = None
+        self._worker: Worker | None = None
+        self._writing: Task[_Committed] | None = None
 
     def __enter__(self) -> Run:
         return self
@@ -96,8 +96,8 @@ class Run:
             # what a batch failed by came before what ends the run now
             self._settle()
         finally:
-            if self._pool is not None:
-                self._pool.shutdown()
+            if self._worker is not None:
+                self._worker.close()
 
     def take(self, document: Document) -> None:
         """Queue a document that belongs to no file."""
@@ -152,14 +152,14 @@ class Run:
         """Let another thread commit what is gathered, after the batch before."""
         gathered, self._gathered = self._gathered, _Gathered()
         begun = None
-        if self._pool is None:
+        if self._worker is None:
             # whether there is writing now is told at once
             with self._store.exclusive():
-                self._pool = futures.ThreadPoolExecutor(1, "vecsearch-add")
+                self._worker = Worker()
         else:
             begun = self._begun(gathered)
             self._settle()
-        self._writing = self._pool.submit(self._commit, gathered, begun)
+        self._writing = self._worker.submit(lambda: self._commit(gathered, begun))
 
     def commit(self) -> None:
         """Commit what is queued: all of it or, if anything raises, nothing."""
@@ -187,7 +187,7 @@ class Run:
     def _settle(self) -> None:
         """Wait for the batch that is being written."""
         if self._writing is not None:
-            futures.wait([self._writing])
+            self._writing.wait()
             writing, self._writing = self._writing, None
             self._told(writing.result())
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from vecsearch.worker import Worker
 
 __all__ = ["ahead"]
 
@@ -20,16 +21,16 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
     waits for the item that is being made.
 
     Args:
-        items: called from one thread at a time, which is never the caller's.
+        items: called from one thread at a time; the caller's only where there is no memory for another.
 
     Example:
         >>> list(ahead(number * number for number in range(4)))
         [0, 1, 4, 9]
     """
     iterator = iter(items)
-    with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(next, iterator, _END)
+    with Worker() as worker:
+        following = worker.submit(lambda: next(iterator, _END))
         while (item := following.result()) is not _END:
-            following = pool.submit(next, iterator, _END)
+            following = worker.submit(lambda: next(iterator, _END))
             yield item  # type: ignore[misc]  # not the end
             del item

@@ -11,12 +11,17 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 __all__ = ["Outcome", "Running", "run", "start"]
 
 LONGEST = 30.0
-"""Seconds after which work counts as hanging."""
+"""Seconds in which work must do something; that in which it does next to nothing hangs."""
+_NOTHING = 0.05
+"""Seconds of processor time: what looking whether a thread lives takes meanwhile."""
+_MOST = 20
+"""So many times as long work may take in all."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +69,33 @@ class Running:
         self._read += piece
         return bool(piece)
 
+    def _used(self) -> float:
+        """Return the seconds of processor time that it has used."""
+        try:
+            fields = Path(f"/proc/{self.process}/stat").read_text().rpartition(")")[2].split()
+        except FileNotFoundError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def end(self, seconds: float = LONGEST) -> Outcome:
-        """Wait for its end, and kill it if that does not come."""
-        last = time.monotonic() + seconds
+        """Wait for its end, and kill it where that does not come: it does nothing for so long, or works ever on.
+
+        Beside other work a process gets little time, so it is its own that counts.
+        """
+        last = time.monotonic() + _MOST * seconds
+        until, used = time.monotonic() + seconds, self._used()
         is_hanging = False
         while True:
-            if not self._take(last - time.monotonic()):
-                if time.monotonic() < last:
-                    break
+            if self._take(until - time.monotonic()):
+                continue
+            now = time.monotonic()
+            if now < until:
+                break
+            before, used = used, self._used()
+            until = now + seconds
+            if used - before < _NOTHING or now > last:
                 is_hanging = True
                 self.signal(signal.SIGKILL)
-                last = time.monotonic() + LONGEST
         os.close(self._pipe)
         _, status = os.waitpid(self.process, 0)
         *lines, _ = self._read.decode().split("\n")

@@ -210,13 +210,15 @@ def starved(folder: str, kind: str, n: int, seed: int) -> dict[str, Any]:
 
     def one(path: Path, kind: str, model: Model, seed: str) -> tuple[Model, str]:
         chance = random.Random(seed)
-        large = [Document(f"large {number}", " ".join(f"w{number}x{i}" for i in range(3000))) for number in range(20)]
-        extra = int(2 ** chance.uniform(16, 27))
+        large = [Document(f"large {number}", " ".join(f"w{number}x{i}" for i in range(1000))) for number in range(12)]
+        kept = [document(number) for number in range(12)]
+        model = {document.id: as_kept(document) for document in kept}
+        extra = int(2 ** chance.uniform(16, 25))
 
         def work() -> Any:
             small(kind)
             index = Index.open(path, pipeline=tiny_pipeline())
-            index.delete(["none"])
+            index.add(kept)
             used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (used + extra, resource.RLIM_INFINITY))
             how = "stored"
@@ -233,21 +235,14 @@ def starved(folder: str, kind: str, n: int, seed: int) -> dict[str, Any]:
             index.close()
             return [found, how]
 
-        ended = children.run(work, 10)
-        if ended.code is None:
-            # known: a thread for which there is no memory dies, and what waits for it waits for ever
-            found = children.run(lambda: checked(path, kind))
-            assert found.code == 0, found
-            return found.value, "hung"
+        ended = children.run(work)
         assert ended.code == 0, ended
         documents, how = ended.value
         assert documents in (model, model | {document.id: as_kept(document) for document in large})
         found = children.run(lambda: checked(path, kind))
         assert found.code == 0, found
-        # what a round that hung has added is removed by this one
-        left = {doc_id: kept for doc_id, kept in model.items() if not doc_id.startswith("large")}
-        assert found.value == left
-        return left, how
+        assert found.value == model
+        return model, how
 
     return _rounds(Path(folder), kind, n, seed, one)
 

@@ -129,7 +129,7 @@ def test_an_interrupt_at_a_random_moment_leaves_an_index_that_works_on(driver: D
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_too_little_memory_leaves_an_index_that_is_whole(driver: Driver, folder: Path, kind: str) -> None:
-    found = driver.do("kills", "starved", folder=str(folder), kind=kind, n=sized(2, 250), seed=SEED)
+    found = driver.do("kills", "starved", folder=str(folder), kind=kind, n=sized(10, 250), seed=SEED)
     assert_nothing_wrong(found)
 
 

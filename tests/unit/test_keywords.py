@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
+from tests.campaign import children
 from vecsearch import IndexDamagedError
 from vecsearch.stores.analysis import FTS_TOKENIZER, Analyzer, Keyword
 from vecsearch.stores.keywords import KeywordWriter, keyword_text, postings, read_counts, term_numbers
@@ -114,3 +115,19 @@ def test_a_damaged_row_is_named(db: Database) -> None:
     db.execute("DELETE FROM passage_terms WHERE passage_no = 0")
     with pytest.raises(IndexDamagedError, match="the keywords of 1 passages"):
         read_counts(db, Path("index"), np.array([0]), np.array([0]))
+
+
+def test_too_little_memory_is_told_as_such() -> None:
+    def counted() -> str:
+        analyzer = Analyzer()
+        analyzer.count(["a word"])
+        (in_use,) = analyzer._db.execute("PRAGMA hard_heap_limit = 2000000").fetchone()
+        assert in_use == 2_000_000
+        try:
+            analyzer.count([" ".join(f"w{number}" for number in range(200_000))])
+        except MemoryError:
+            return "no memory"
+        return "counted"
+
+    outcome = children.run(counted)
+    assert outcome.value == "no memory", outcome

@@ -98,4 +98,6 @@ class Analyzer:
                 self._db.executemany("INSERT INTO texts (rowid, text) VALUES (?, ?)", enumerate(texts))
                 return self._db.execute(statement).fetchall()
             finally:
-                self._db.execute("ROLLBACK")
+                # subtle: where memory is short, SQLite has rolled back by itself
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")

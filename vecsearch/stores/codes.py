@@ -207,7 +207,7 @@ def coded(
     Args:
         codebook: trained.
         blocks: vectors float32 ``(n, dim)``, types int32 ``(n,)`` and numbers int64 ``(n,)`` ≥ 0, the passages that the
-            tokens belong to. Another thread, which is never the caller's, reads each while the one before is coded. Two
+            tokens belong to. Another thread reads each while the one before is coded. Two
             blocks are in memory at a time, and ``code_size + 20`` bytes a token.
         n_tokens: of all blocks, as far as is known: memory is taken for so many at once.
         rare: cells that rare types were given; those found now are added.

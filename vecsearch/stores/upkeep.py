@@ -7,7 +7,6 @@ are removed after it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +20,7 @@ from vecsearch.stores.manifest import CodebookRecord, segment_records
 from vecsearch.stores.schema import after_commit
 from vecsearch.stores.segments import SegmentRecord, write_segment
 from vecsearch.stores.token_types import RareCells
+from vecsearch.worker import Worker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,8 +112,8 @@ class Upkeep:
             codebook = manifest.codebook_record(writer.db)
             first = reading.counter(writer.db, "next_embedded")
             # one thread makes and writes the segments while this one fills the tables
-            with ThreadPoolExecutor(1) as pool:
-                segments = pool.submit(self._segments, batch, codebook, first)
+            with Worker() as worker:
+                segments = worker.submit(lambda: self._segments(batch, codebook, first))
                 n_deleted = writer.commit(batch, segments.result)
             with after_commit(self._disk.folder):
                 self._tidy()

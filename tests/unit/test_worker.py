@@ -1,0 +1,75 @@
+"""A worker does calls in turn in one other thread, and nobody waits for one that has died."""
+
+from __future__ import annotations
+
+import _thread
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from vecsearch.worker import Worker
+
+
+def test_calls_are_done_in_order_by_one_other_thread() -> None:
+    done: list[int] = []
+    with Worker() as worker:
+        tasks = [worker.submit(lambda n=n: done.append(n) or threading.get_ident()) for n in range(50)]  # type: ignore[misc]
+        threads = {task.result() for task in tasks}
+    assert done == list(range(50))
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_what_a_call_raises_is_raised_by_its_result_and_the_next_call_is_done(error: type[BaseException]) -> None:
+    def fail() -> None:
+        raise error("why")
+
+    with Worker() as worker:
+        failing, next_one = worker.submit(fail), worker.submit(lambda: 1)
+        with pytest.raises(error, match="why"):
+            failing.result()
+        with pytest.raises(error, match="why"):
+            failing.result()
+        assert next_one.result() == 1
+
+
+def test_closing_waits_for_what_is_being_done() -> None:
+    done = []
+    with Worker() as worker:
+        worker.submit(lambda: time.sleep(0.2) or done.append(1))  # type: ignore[func-returns-value]
+    assert done == [1]
+
+
+def test_where_no_thread_can_be_started_the_caller_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
+    with Worker() as worker:
+        assert [worker.submit(threading.get_ident).result() for _ in range(2)] == [threading.get_ident()] * 2
+
+
+def test_a_thread_that_dies_before_it_begins_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = _thread.start_new_thread
+
+    def die(_: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        start(lambda *_: None, arguments)
+
+    monkeypatch.setattr(_thread, "start_new_thread", die)
+    with Worker() as worker:
+        assert worker.submit(threading.get_ident).result() == threading.get_ident()
+
+
+def test_a_thread_that_dies_within_a_call_is_told_as_lack_of_memory() -> None:
+    with Worker() as worker:
+        task = worker.submit(lambda: 1)
+        assert task.result() == 1
+        # one that somebody else began and never ended
+        stuck = type(task)(lambda: 1, lambda: False)
+        stuck._begun.acquire()
+        with pytest.raises(MemoryError, match="thread died"):
+            stuck.result()
