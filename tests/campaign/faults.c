@@ -162,6 +162,35 @@ static int opened(const char *path, int flags, mode_t mode)
 OPEN(open)
 OPEN(open64)
 
+/* The path of a name below an open folder; the name alone where that is not watched. */
+static const char *joined(int at, const char *path, char *whole)
+{
+    if (path[0] == '/' || at == AT_FDCWD || !is_watched(at))
+        return path;
+    snprintf(whole, LONGEST, "%.255s/%.255s", names[at], path);
+    return whole;
+}
+
+#define OPENAT(name)                                      \
+    int name(int at, const char *path, int flags, ...)    \
+    {                                                     \
+        va_list rest;                                     \
+        va_start(rest, flags);                            \
+        mode_t mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(rest, mode_t) : 0; \
+        va_end(rest);                                     \
+        char whole[LONGEST];                              \
+        const char *found = joined(at, path, whole);      \
+        if (found == path && path[0] != '/') {            \
+            int file = syscall(SYS_openat, at, path, flags, mode); \
+            if (file >= 0 && file < N_FILES)              \
+                names[file][0] = 0;                       \
+            return file;                                  \
+        }                                                 \
+        return opened(found, flags, mode);                \
+    }
+OPENAT(openat)
+OPENAT(openat64)
+
 int close(int file)
 {
     if (is_watched(file)) {
@@ -277,4 +306,14 @@ static int on_path(char kind, const char *path, const char *other, mode_t mode)
 int rename(const char *path, const char *other) { return on_path('r', path, other, 0); }
 int unlink(const char *path) { return on_path('u', path, NULL, 0); }
 int rmdir(const char *path) { return on_path('d', path, NULL, 0); }
+
+int unlinkat(int at, const char *path, int flags)
+{
+    char whole[LONGEST];
+    const char *found = joined(at, path, whole);
+    if (found == path && path[0] != '/')
+        return syscall(SYS_unlinkat, at, path, flags);
+    return on_path(flags & AT_REMOVEDIR ? 'd' : 'u', found, NULL, 0);
+}
+
 int mkdir(const char *path, mode_t mode) { return on_path('m', path, NULL, mode); }

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.campaign import children
-from tests.campaign.operations import NEXT, documents_of, small, state_of, strays_of, work_on
+from tests.campaign.operations import small
 from tests.campaign.shim import Shim
-from tests.campaign.worlds import World
-from vecsearch import IndexDamagedError, IndexReadOnlyError, StorageError, VecsearchError
+from tests.campaign.worlds import World, world_of
 
 __all__ = ["ends", "failures", "look"]
 
@@ -23,18 +22,12 @@ COMMITTED = "is committed"
 """What the message of an error says where what was asked for is done all the same."""
 
 
-def look(world: World, folder: Path | None = None) -> children.Outcome:
-    """Open what is there in a process of its own; say which state it is in, and that the index works on."""
+def look(world: World) -> children.Outcome:
+    """See in a process of its own which state there is, and that all works on."""
 
-    def looked() -> Any:
+    def looked() -> str:
         small(world.kind)
-        index, base = folder or world.index, world.operation.base
-        state = state_of(index, base)
-        which = world.which(state)
-        if which != "wrong":
-            documents = work_on(index, base)
-            assert documents == ({} if state is None else state["documents"])
-        return which
+        return world.look()
 
     return children.run(looked)
 
@@ -48,7 +41,7 @@ def ends(folder: str, name: str, kind: str, durability: str, n_at_most: int, see
         n_at_most: calls that are tried; where there are more, every second, third … one.
         seed: of where to begin then.
     """
-    world = World(Path(folder), name, kind, durability)
+    world = world_of(Path(folder), name, kind, durability)
     seen: Counter[str] = Counter()
     wrong = []
     for n in chosen(world.n_calls, n_at_most, seed):
@@ -84,7 +77,7 @@ def failures(folder: str, name: str, kind: str, durability: str, n_at_most: int,
         n_at_most: cases that are tried of each kind of call; 0: all calls with all errors.
         Others: see ``ends``.
     """
-    world = World(Path(folder), name, kind, durability)
+    world = world_of(Path(folder), name, kind, durability)
     seen: Counter[str] = Counter()
     wrong = []
     for reads, n_calls in ((False, world.n_calls), (True, world.n_reads)):
@@ -105,38 +98,10 @@ def failures(folder: str, name: str, kind: str, durability: str, n_at_most: int,
 
 
 def _failing(world: World, n: int, error: int, for_good: bool, reads: bool) -> Any:
-    """Do the operation with a call that fails; return its error, and what the same process sees then."""
     small(world.kind)
     shim = Shim(world.watched)
     shim.fail_at(n, error, for_good=for_good, reads=reads)
-    message, which = "", ""
-    from tests.campaign.operations import open_index
-
-    try:
-        index = open_index(world.index, world.operation.base, durability=world.durability)
-    except VecsearchError as raised:
-        return {"error": raised.message, "which": ""}
-    with index:
-        try:
-            world.operation.run(index)
-        except (StorageError, IndexReadOnlyError) as raised:
-            # SQLite opens for reading what it cannot open for writing, and refuses to write later
-            message = raised.message
-        except IndexDamagedError as raised:
-            if not reads:  # what a disk cannot read, SQLite calls damaged
-                raise
-            message = raised.message
-        if message:
-            shim.count()
-            # the same object works on
-            which = world.answers(index)
-            index.add([NEXT])
-            problems = [*index.verify(), *strays_of(world.index)]
-            assert not problems, (message, problems)
-            assert NEXT.id in documents_of(index)
-            index.delete([NEXT.id])
-    shim.count()
-    return {"error": message, "which": which}
+    return world.attempt(shim, reads=reads)
 
 
 def _is_wrong(ended: children.Outcome, found: children.Outcome) -> bool:

@@ -219,7 +219,7 @@ def strays_of(folder: Path) -> list[str]:
         from sqlite_utils import Database
 
         named = file_names(Database(connection))
-    own = {"meta.db", "meta.db-wal", "meta.db-shm", "writer.lock"}
+    own = {"meta.db", "meta.db-wal", "meta.db-shm", "meta.db-journal", "writer.lock", "last-commit", "verified.json"}
     return sorted({path.name for path in folder.iterdir()} - named - own)
 
 

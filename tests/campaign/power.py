@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 import shutil
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +17,7 @@ from typing import Any, Literal
 from tests.campaign.faults import look
 from tests.campaign.operations import open_index, small, state_of
 from tests.campaign.shim import Call
-from tests.campaign.worlds import World
+from tests.campaign.worlds import OperationWorld, World, world_of
 
 __all__ = ["Replay", "losses"]
 
@@ -26,6 +25,34 @@ SECTOR = 512
 Fate = Literal["lost", "kept", "first", "some", "names", "contents"]
 FATES: tuple[Fate, ...] = ("lost", "kept", "first", "some", "some", "names", "contents")
 """Of what was not synced comes to the disk: nothing, all, all up to some call, some, changes of folders, contents."""
+
+
+@dataclass(frozen=True)
+class _Change:
+    """A change of a folder: a name made, a name gone, or both; where ``file`` is None, of a folder with all in it."""
+
+    made: str | None
+    gone: str | None
+    file: _File | None = None
+
+    @property
+    def folders(self) -> set[str]:
+        """The folders that change. To sync one of them makes the change safe, as file systems with a log do."""
+        return {str(Path(name).parent) for name in (self.made, self.gone) if name is not None}
+
+    def apply(self, names: dict[str, _File | None]) -> None:
+        """Do it, unless what must be there for it is not."""
+        if self.file is not None or self.gone is None or self.made is None:
+            if self.gone is not None:
+                names.pop(self.gone, None)
+            if self.made is not None:
+                names[self.made] = self.file
+            return
+        moved = {name: file for name, file in names.items() if name == self.gone or name.startswith(f"{self.gone}/")}
+        if not any(name.startswith(f"{self.made}/") for name in names):
+            for name, file in moved.items():
+                del names[name]
+                names[self.made + name[len(self.gone) :]] = file
 
 
 @dataclass
@@ -48,13 +75,12 @@ class Replay:
         self._root = str(root)
         self._names: dict[str, _File | None] = {self._root: None}  # safe; None: a folder
         self._now: dict[str, _File | None] = {}
-        self._waiting: list[tuple[int, dict[str, _File | None], set[str]]] = []  # number, names made, names gone
+        self._waiting: list[tuple[int, _Change]] = []  # with the number of the call
         self._open: dict[int, _File | str] = {}
         self._number = 0
-        if before.exists():
-            for path in [before, *sorted(before.rglob("*"))]:
-                name = str(root / "index" / path.relative_to(before))
-                self._names[name] = None if path.is_dir() else _File(bytearray(path.read_bytes()))
+        for path in sorted(before.rglob("*")):
+            name = str(root / path.relative_to(before))
+            self._names[name] = None if path.is_dir() else _File(bytearray(path.read_bytes()))
         self._now.update(self._names)
 
     def take(self, call: Call) -> None:
@@ -64,7 +90,7 @@ class Replay:
             case "c":
                 made = _File()
                 self._open[call.file] = made
-                self._change({call.path: made}, set())
+                self._change(_Change(call.path, None, made))
             case "o" | "t":
                 found = self._now.get(call.path)
                 self._open[call.file] = call.path if found is None else found
@@ -79,20 +105,20 @@ class Replay:
             case "s":
                 self._sync(self._open[call.file])
             case "r":
-                self._change({call.other: self._now[call.path]}, {call.path})
+                self._change(_Change(call.other, call.path, self._now[call.path]))
             case "u" | "d":
-                self._change({}, {call.path})
+                self._change(_Change(None, call.path))
             case "m":
-                self._change({call.path: None}, set())
+                self._change(_Change(call.path, None))
 
     def _file(self, descriptor: int) -> _File:
         found = self._open[descriptor]
         assert isinstance(found, _File)
         return found
 
-    def _change(self, made: dict[str, _File | None], gone: set[str]) -> None:
-        self._waiting.append((self._number, made, gone))
-        _apply(self._now, made, gone)
+    def _change(self, change: _Change) -> None:
+        self._waiting.append((self._number, change))
+        change.apply(self._now)
 
     def _sync(self, what: _File | str) -> None:
         if isinstance(what, _File):
@@ -101,11 +127,11 @@ class Replay:
             what.waiting.clear()
             return
         kept = []
-        for number, made, gone in self._waiting:
-            if {str(Path(name).parent) for name in (*made, *gone)} == {what}:
-                _apply(self._names, made, gone)
+        for number, change in self._waiting:
+            if what in change.folders:
+                change.apply(self._names)
             else:
-                kept.append((number, made, gone))
+                kept.append((number, change))
         self._waiting = kept
 
     def leave(self, folder: Path, fate: Fate, chance: random.Random) -> None:
@@ -123,9 +149,9 @@ class Replay:
             return chance.random() < 0.6
 
         names = dict(self._names)
-        for number, made, gone in self._waiting:
+        for number, change in self._waiting:
             if is_kept(number, True):
-                _apply(names, made, gone)
+                change.apply(names)
         for name in sorted(names):
             parents = {str(parent) for parent in Path(name).parents if str(parent).startswith(self._root)}
             if name.endswith("-shm") or not parents <= names.keys():
@@ -144,12 +170,6 @@ class Replay:
             path.write_bytes(content)
             if path.name == "meta.db" and chance.random() < 0.3:
                 path.with_name("meta.db-shm").write_bytes(chance.randbytes(32768))
-
-
-def _apply(names: dict[str, _File | None], made: dict[str, _File | None], gone: Iterable[str]) -> None:
-    for name in gone:
-        names.pop(name, None)
-    names.update(made)
 
 
 def _write(content: bytearray, place: int, written: bytes | None, torn: random.Random | None = None) -> None:
@@ -175,7 +195,7 @@ def losses(folder: str, name: str, kind: str, durability: str, n_states: int, se
         n_states: how many times; states that are equal byte for byte are looked at once.
         Others: see ``faults.ends``.
     """
-    world = World(Path(folder), name, kind, durability)
+    world = world_of(Path(folder), name, kind, durability)
     chance = random.Random(f"{seed} {name} {kind}")
     done = next(number for number, call in enumerate(world.log) if call.kind == "a")
     looked: dict[bytes, str] = {}
@@ -196,7 +216,7 @@ def losses(folder: str, name: str, kind: str, durability: str, n_states: int, se
         is_done = n_calls > done
         key = _digest(world.watched) + bytes([is_done])
         if key not in looked:
-            found = look(world) if durability == "full" else _look_at_fast(world)
+            found = _look_at_fast(world) if durability == "fast" else look(world)
             looked[key] = f"{found.value}"
             is_lost = is_done and durability == "full" and found.value == "old"
             if found.code != 0 or found.value == "wrong" or is_lost:
@@ -220,6 +240,8 @@ def _look_at_fast(world: World) -> Any:
     """Look at what a power loss leaves of an operation that synced little: its documents are whole, segments mended."""
     from tests.campaign import children
     from vecsearch import IndexNotFoundError
+
+    assert isinstance(world, OperationWorld)
 
     def looked() -> str:
         small(world.kind)

@@ -83,4 +83,5 @@ def test_the_reader_of_calls_sees_what_may_change_a_file(source: str, n: int) ->
 def test_only_the_door_changes_files() -> None:
     found = {path.name: list(changes(path.read_text("utf-8"))) for path in STORES.rglob("*.py")}
     assert len(found["disk.py"]) >= 5
-    assert {name: calls for name, calls in found.items() if calls and name != "disk.py"} == {}
+    # the cache of blobs is beside the indexes, and no truth
+    assert {name for name, calls in found.items() if calls} == {"disk.py", "blobs.py"}

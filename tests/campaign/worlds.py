@@ -1,44 +1,91 @@
-"""One operation done again and again to copies of one index, each time broken elsewhere."""
+"""What is done again and again to copies of one index, each time broken elsewhere."""
 
 from __future__ import annotations
 
 import shutil
+from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tests.campaign import children
-from tests.campaign.operations import OPERATIONS, Operation, answers_of, make_base, open_index, small, state_of
+from tests.campaign.errands import ERRANDS, Errand, strays_beside
+from tests.campaign.operations import (
+    NEXT,
+    OPERATIONS,
+    Operation,
+    answers_of,
+    documents_of,
+    make_base,
+    open_index,
+    small,
+    state_of,
+    strays_of,
+    work_on,
+)
 from tests.campaign.shim import Call, Shim, read_log
+from vecsearch import IndexDamagedError, IndexReadOnlyError, StorageError, VecsearchError
 
-__all__ = ["World"]
+__all__ = ["World", "world_of"]
 
 
-class World:
-    """A folder with the index before an operation, and what there is after it.
+def world_of(folder: Path, name: str, kind: str, durability: str = "full") -> World:
+    """Make the world of an operation or of an errand; see ``World``."""
+    made = OperationWorld if name in OPERATIONS else ErrandWorld
+    return made(folder, name, kind, durability)
+
+
+class World(ABC):
+    """A folder with an index before something is done, and what there is after it.
 
     Args:
         folder: of this world, made.
-        name: of the operation.
+        name: of an operation or an errand.
         kind: of segments.
         durability: level at which it is done.
+
+    Attributes:
+        base: what there is before.
+        watched: where it is done.
+        old, new: the states before and after.
+        n_calls, n_reads: writing and reading calls that it takes.
     """
 
-    def __init__(self, folder: Path, name: str, kind: str, durability: str = "full") -> None:
+    def __init__(self, folder: Path, name: str, kind: str, durability: str) -> None:
         self.folder = folder
-        self.operation: Operation = OPERATIONS[name]
+        self.name = name
         self.kind = kind
         self.durability = durability
         self.base = folder / "base"
         self.watched = folder / "watched"
         self.index = self.watched / "index"
-        folder.mkdir(parents=True)
-        self._in_child(lambda: make_base(self.base, self.operation.base))
-        self.old = self._state(self.base)
+        self.base.mkdir(parents=True)
+        self._in_child(self._prepare)
+        self.reset()
+        self.old = self._in_child(self._state)
         self.reset()
         self.n_calls, self.n_reads = self._in_child(self._counted)
-        self.new = self._state(self.index)
-        assert self.old is None or self.old["digest"], "the operation changes nothing"
+        self.new = self._in_child(self._state)
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Make what there is before."""
+
+    @abstractmethod
+    def _state(self) -> Any:
+        """Return the state of the watched folder."""
+
+    @abstractmethod
+    def perform(self, shim: Shim | None = None) -> None:
+        """Do it all; let the shim mark when what was asked for is done."""
+
+    @abstractmethod
+    def attempt(self, shim: Shim, *, reads: bool) -> dict[str, str]:
+        """Do it with calls that fail, reading ones or writing ones; return its ``error`` and ``which`` state then."""
+
+    @abstractmethod
+    def look(self) -> str:
+        """Return which state the watched folder is in, and see that all works on."""
 
     def _in_child(self, work: Any) -> Any:
         def alone() -> Any:
@@ -49,28 +96,10 @@ class World:
         assert outcome.code == 0, outcome
         return outcome.value
 
-    def _state(self, folder: Path) -> Any:
-        # a copy, since even a reader changes files
-        copy = self.folder / "copy"
-        if folder.exists():
-            shutil.copytree(folder, copy)
-        state = self._in_child(lambda: state_of(copy, self.operation.base))
-        shutil.rmtree(copy, ignore_errors=True)
-        return state
-
     def reset(self) -> None:
-        """Put the index before the operation into the watched folder."""
+        """Put what there is before into the watched folder."""
         shutil.rmtree(self.watched, ignore_errors=True)
-        self.watched.mkdir()
-        if self.base.exists():
-            shutil.copytree(self.base, self.index)
-
-    def perform(self, shim: Shim | None = None) -> None:
-        """Open the index, do the operation, close it."""
-        with open_index(self.index, self.operation.base, durability=self.durability) as index:
-            self.operation.run(index)
-            if shim is not None:
-                shim.mark()
+        shutil.copytree(self.base, self.watched)
 
     def _counted(self) -> tuple[int, int]:
         counts = []
@@ -84,7 +113,7 @@ class World:
 
     @cached_property
     def log(self) -> list[Call]:
-        """The calls of the whole operation, opening and closing included, and the mark when it was done."""
+        """The calls of all of it, and the mark when it was done."""
         path = self.folder / "log"
 
         def logged() -> None:
@@ -103,6 +132,123 @@ class World:
             return "same"
         return "old" if state == self.old else "new" if state == self.new else "wrong"
 
-    def answers(self, index: Any) -> str:
-        """Return which state an open index is in."""
-        return self.which(answers_of(index))
+
+class OperationWorld(World):
+    """The world of an operation on an open index."""
+
+    @property
+    def operation(self) -> Operation:
+        """What is done."""
+        return OPERATIONS[self.name]
+
+    def _prepare(self) -> None:
+        make_base(self.base / "index", self.operation.base)
+
+    def _state(self) -> Any:
+        # a copy, since even a reader changes files
+        copy = self.folder / "copy"
+        if self.index.exists():
+            shutil.copytree(self.index, copy)
+        state = state_of(copy, self.operation.base)
+        shutil.rmtree(copy, ignore_errors=True)
+        return state
+
+    def perform(self, shim: Shim | None = None) -> None:
+        with open_index(self.index, self.operation.base, durability=self.durability) as index:
+            self.operation.run(index)
+            if shim is not None:
+                shim.mark()
+
+    def attempt(self, shim: Shim, *, reads: bool) -> dict[str, str]:
+        message, which = "", ""
+        try:
+            index = open_index(self.index, self.operation.base, durability=self.durability)
+        except VecsearchError as raised:
+            return {"error": raised.message, "which": ""}
+        with index:
+            try:
+                self.operation.run(index)
+            except (StorageError, IndexReadOnlyError) as raised:
+                # SQLite opens for reading what it cannot open for writing, and refuses to write later
+                message = raised.message
+            except IndexDamagedError as raised:
+                if not reads:  # what a disk cannot read, SQLite calls damaged
+                    raise
+                message = raised.message
+            if message:
+                shim.count()
+                # the same object works on
+                which = self.which(answers_of(index))
+                index.add([NEXT])
+                problems = [*index.verify(), *strays_of(self.index)]
+                assert not problems, (message, problems)
+                assert NEXT.id in documents_of(index)
+                index.delete([NEXT.id])
+        shim.count()
+        return {"error": message, "which": which}
+
+    def look(self) -> str:
+        state = state_of(self.index, self.operation.base)
+        which = self.which(state)
+        if which != "wrong":
+            documents = work_on(self.index, self.operation.base)
+            assert documents == ({} if state is None else state["documents"])
+        return which
+
+
+class ErrandWorld(World):
+    """The world of an errand."""
+
+    @property
+    def errand(self) -> Errand:
+        """What is done."""
+        return ERRANDS[self.name]
+
+    def _prepare(self) -> None:
+        self.errand.prepare(self.base)
+
+    def _counted(self) -> tuple[int, int]:
+        n_calls, n_reads = super()._counted()
+        return n_calls, n_reads if self.errand.reads else 0
+
+    def _state(self) -> Any:
+        # a copy, since even a reader changes files
+        copy, scratch = self.folder / "copy", self.folder / "scratch"
+        for one in (copy, scratch):
+            shutil.rmtree(one, ignore_errors=True)
+        shutil.copytree(self.watched, copy)
+        scratch.mkdir()
+        return self.errand.look(copy, scratch)
+
+    def perform(self, shim: Shim | None = None) -> None:
+        self.errand.act(self.watched)
+        if shim is not None:
+            shim.mark()
+
+    def attempt(self, shim: Shim, *, reads: bool) -> dict[str, str]:
+        message, which = "", ""
+        try:
+            self.errand.act(self.watched)
+        except (StorageError, IndexReadOnlyError) as raised:
+            message = raised.message
+        except IndexDamagedError as raised:
+            # what a disk cannot read is damaged
+            if not reads and "Input/output error" not in raised.message:
+                raise
+            message = raised.message
+        shim.count()
+        if message:
+            which = self.which(self._state())
+            if which == "new" and self.errand.has_steps and "earlier commits are safe" in message:
+                message = f"what came before is committed; {message}"
+        return {"error": message, "which": which}
+
+    def look(self) -> str:
+        which = self.which(self._state())
+        if which != "wrong":
+            self.errand.act(self.watched)  # it can be done, or done again
+            after = self.which(self._state())
+            assert after in ("new", "same"), f"{which}, and done again {after}"
+            strays = strays_beside(self.watched, self.errand.names)
+            assert not strays, strays
+        return which

@@ -84,7 +84,7 @@ def answers(folder: Path) -> tuple[dict[str, Document], list[tuple[float, str, i
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    own = ("meta.db-wal", "meta.db-shm", "verified.json", "writer.lock")
+    own = ("meta.db-wal", "meta.db-shm", "verified.json", "writer.lock", "last-commit")
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in own}
 
 

@@ -93,7 +93,9 @@ def verify_command(settings: Settings, name: str | None, deep: bool, is_json: bo
 @index_option
 @click.option("--drop", is_flag=True, help="Leave out the documents that cannot be had back.")
 @pipeline_options
-@json_option("one object; path, action (none, compacted, rebuilt, finished), n_documents, lost, kept, damages, holes")
+@json_option(
+    "one object; path, action (none, accepted, compacted, rebuilt, finished), n_documents, lost, kept, damages, holes"
+)
 @pass_settings
 def repair_command(
     settings: Settings,
@@ -108,6 +110,8 @@ def repair_command(
     makes a new index beside the old one: keywords, counts and vectors come from the texts again. It is verified before
     it takes the place of the old one, whose folder is kept; its name is told. Documents that cannot be had back are
     named, and nothing is changed unless --drop says to go on without them.
+
+    Where the last commits are lost, it goes on without them.
 
     The options of the pipeline are needed only where the index does not know any more how it was made.
     """
@@ -124,6 +128,7 @@ def repair_command(
     documents = counted(done.n_documents, "document")
     said = {
         "none": "sound, nothing to repair",
+        "accepted": "goes on without the commits that are lost",
         "compacted": "all segments were written anew",
         "rebuilt": "rebuilt",
         "finished": "the repair that was interrupted is finished",

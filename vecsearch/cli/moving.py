@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import itertools
 import os
 import sys
@@ -130,7 +132,10 @@ def export_command(settings: Settings, to: str, name: str | None) -> None:
 
 
 def _export_to(path: Path, run: Callable[[Callable[[dict[str, Any]], object]], int]) -> int:
-    """Write a file that is replaced as a whole or not at all."""
+    """Write a file that is replaced as a whole or not at all; what a dead process left of it is removed."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        if not _is_running(left.suffixes[-2][1:]):
+            left.unlink(missing_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with partial.open("w", encoding="utf-8", newline="\n") as file:
@@ -138,9 +143,30 @@ def _export_to(path: Path, run: Callable[[Callable[[dict[str, Any]], object]], i
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+        _sync_folder(path.parent)
     finally:
         partial.unlink(missing_ok=True)
     return n_documents
+
+
+def _is_running(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except OSError:
+        pass  # it is another user's
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name durable, where the system can do that."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 @click.command(

@@ -317,6 +317,7 @@ def take_copy(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> i
     origin, folder = Path(source), Path(path)
     if not (origin / DATABASE_NAME).is_file():
         raise IndexNotFoundError(f"there is no index in {origin}", path=str(origin))
+    folders.finish_interrupted(folder)
     folders.refuse_existing(folder)
     refuse_strange_tables(origin)
     new = folders.begin(folder, "importing")
@@ -359,13 +360,14 @@ def _generation(folder: Path) -> int:
 
 def _read_manifest(origin: Path) -> tuple[dict[str, Any], dict[str, _Entry]]:
     path = origin / BACKUP_NAME
-    try:
-        with open(path, "rb") as file:
-            content = file.read(_LARGEST_MANIFEST)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise IndexNotFoundError(
-            f"there is no backup in {origin}; `vecsearch backup {origin} -i NAME` makes one", path=str(origin)
-        ) from error
+    with translated(origin):
+        try:
+            with open(path, "rb") as file:
+                content = file.read(_LARGEST_MANIFEST)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise IndexNotFoundError(
+                f"there is no backup in {origin}; `vecsearch backup {origin} -i NAME` makes one", path=str(origin)
+            ) from error
     try:
         manifest = json.loads(content)
         checksum = manifest.pop("checksum")

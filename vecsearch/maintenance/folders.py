@@ -5,6 +5,7 @@ What is made for ``notes`` is made in ``notes.<work>/notes``, beside it: no inde
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,6 +77,9 @@ def finish_interrupted(folder: Path) -> bool:
     holder = folder.with_name(f"{folder.name}.{READY}")
     new = holder / folder.name
     if folder.exists() or not new.exists():
+        # a power loss brings the empty folder back; so does a death just before it goes
+        with contextlib.suppress(OSError):
+            holder.rmdir()
         return False
     with translated(folder):
         Disk(folder.parent).rename(f"{holder.name}/{folder.name}", folder.name)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from vecsearch.embedding_cache import default_cache
-from vecsearch.errors import IndexDamagedError, VectorsError
+from vecsearch.errors import IndexDamagedError, StorageError, VectorsError
 from vecsearch.fitting import fit_pca
 from vecsearch.index import Index, check_identity
 from vecsearch.maintenance import folders
@@ -24,8 +24,11 @@ from vecsearch.pipeline import Pipeline, load_pipeline
 from vecsearch.precision import RowFormat
 from vecsearch.stores.carving import Carver
 from vecsearch.stores.copying import quiet, raise_generation
+from vecsearch.stores.last_commit import forget_last_commit
+from vecsearch.stores.locking import lock_folder
 from vecsearch.stores.salvage import FoundDocument, LostDocument, Salvage
-from vecsearch.stores.verification import Damage
+from vecsearch.stores.schema import translated
+from vecsearch.stores.verification import LOG_NAME, Damage
 from vecsearch.taking_over import Kept
 from vecsearch.types import Document, FileRecord
 
@@ -42,7 +45,8 @@ class Repair:
 
     Attributes:
         path: of the index.
-        action: ``"none"``: it was sound; ``"compacted"``: its files were written anew; ``"rebuilt"``: all of it was;
+        action: ``"none"``: it was sound; ``"accepted"``: it had lost its last commits, and goes on without them;
+            ``"compacted"``: its files were written anew; ``"rebuilt"``: all of it was;
             ``"finished"``: a repair that was interrupted at its end.
         damages: what was found before.
         n_documents: that the index has now.
@@ -52,7 +56,7 @@ class Repair:
     """
 
     path: Path
-    action: Literal["none", "compacted", "rebuilt", "finished"]
+    action: Literal["none", "accepted", "compacted", "rebuilt", "finished"]
     damages: Sequence[Damage] = ()
     n_documents: int = 0
     lost: Sequence[LostDocument] = ()
@@ -100,13 +104,38 @@ def repair(path: str | os.PathLike[str], *, drop: bool = False, pipeline: Pipeli
     found = verify(folder, deep=True)
     if found.is_sound:
         return Repair(folder, "none", n_documents=_count(folder))
-    if found.mend == "compact":
+    if any(damage.place == LOG_NAME for damage in found.damages):
+        _accept(folder)
+        rest = verify(folder, deep=True)
+        if rest.is_sound:
+            return Repair(folder, "accepted", found.damages, _count(folder))
+    else:
+        rest = found
+    if rest.mend == "compact":
         with Index.open(folder, pipeline=pipeline) as index:
             index.compact()
             n_documents = index.info()["n_documents"]
-        _require_sound(verify(folder, deep=True))
+        try:
+            written = verify(folder, deep=True)
+        except StorageError as error:
+            raise StorageError(
+                f"index {folder}: that its files are written anew is committed, but they could not be verified: "
+                f"{error.message}; `vecsearch verify --deep -i {folder.name}` does that",
+                path=str(folder),
+            ) from error
+        _require_sound(written, is_committed=True)
         return Repair(folder, "compacted", found.damages, n_documents)
     return _rebuilt(folder, found, drop, pipeline)
+
+
+def _accept(folder: Path) -> None:
+    """Go on without commits that are lost."""
+    with translated(folder):
+        lock = lock_folder(folder)
+        try:
+            forget_last_commit(folder)
+        finally:
+            lock.release()
 
 
 def _count(folder: Path) -> int:
@@ -228,11 +257,12 @@ def _fitted_anew(configuration: dict[str, Any], source: Source) -> Pipeline:
     return fit_pca(pipeline, documents, config["dim"], default_cache())
 
 
-def _require_sound(found: Verification) -> None:
+def _require_sound(found: Verification, *, is_committed: bool = False) -> None:
     if not found.is_sound:
+        committed = ", and is committed," if is_committed else ""
         raise IndexDamagedError(
-            f"what was written anew of {found.path} is damaged as well: {found.damages[0].what}; `vecsearch doctor` "
-            f"looks at the disk",
+            f"what was written anew of {found.path}{committed} is damaged as well: {found.damages[0].what}; "
+            f"`vecsearch doctor` looks at the disk",
             path=str(found.path),
         )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vecsearch.stores.schema import translated
 from vecsearch.stores.verification import Damage, Mend, examine_folder, remember_verified
 
 __all__ = ["Verification", "verify"]
@@ -60,8 +61,12 @@ def verify(path: str | os.PathLike[str], *, deep: bool = False) -> Verification:
 
     Raises:
         IndexNotFoundError: there is no index.
+        FormatVersionError: a newer vecsearch made it.
+        StorageError, IndexReadOnlyError, IndexLockedError: the system refused to let it be read, for want of open files
+            or rights for example; that is no damage.
     """
     folder = Path(path)
-    found = Verification(folder, deep, list(examine_folder(folder, is_deep=deep)))
+    with translated(folder):
+        found = Verification(folder, deep, list(examine_folder(folder, is_deep=deep)))
     remember_verified(folder, is_deep=deep, n_damages=len(found.damages))
     return found

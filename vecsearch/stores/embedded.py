@@ -12,7 +12,7 @@ import shutil
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from sqlite_utils import Database
 from vecsearch.budget import MEMORY, checked_memory
 from vecsearch.errors import IndexClosedError, IndexDamagedError, IndexReadOnlyError
 from vecsearch.precision import RowFormat
-from vecsearch.stores import manifest, metadata, reading, verification, writing
+from vecsearch.stores import last_commit, manifest, metadata, reading, verification, writing
 from vecsearch.stores.analysis import Analyzer
 from vecsearch.stores.coded import Coded
 from vecsearch.stores.coding import load_codes
@@ -98,6 +98,7 @@ class EmbeddedStore:
         self._writer: writing.Writer | None = None
         self._lock: Any = None
         self._may_have_strays = True
+        self._may_lack_commits = True
         self._memory = checked_memory(memory)
 
     def _alone(self, types: Ids) -> Floats:
@@ -128,6 +129,9 @@ class EmbeddedStore:
                 db = connect(self.folder / DATABASE_NAME, read_only=self.read_only or not _is_writable(self.folder))
             try:
                 db.execute("BEGIN")
+                if self._may_lack_commits:
+                    last_commit.refuse_if_lost(db, self.folder)
+                    self._may_lack_commits = False
                 yield db
             finally:
                 if db.conn.in_transaction:
@@ -411,7 +415,9 @@ class EmbeddedStore:
             # subtle: what SQLite cannot open for writing it opens for reading, and says so only when it is to write
             db.execute("DELETE FROM counters WHERE 0")
             self._disk.settle(manifest.file_names(db))
-            writer = writing.Writer(db, self.folder, self._row_format, self._memory)
+            last_commit.refuse_if_lost(db, self.folder)
+            committed = partial(last_commit.note_commit, self._disk)
+            writer = writing.Writer(db, self.folder, self._row_format, self._memory, committed)
             writer.migrate()
             undo.pop_all()
         return lock, writer

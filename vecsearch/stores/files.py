@@ -7,6 +7,7 @@ every block of 1 MiB are checked each time a process maps it, the whole SHA-256 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import mmap
 import os
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     Bytes: TypeAlias = npt.NDArray[np.uint8]
     Buffer: TypeAlias = bytes | memoryview
 
-__all__ = ["SUFFIXES", "StoredFile", "damaged", "map_file", "verify_file", "write_file"]
+__all__ = ["SUFFIXES", "StoredFile", "damaged", "is_refusal", "map_file", "verify_file", "write_file"]
 
 SUFFIXES = frozenset({".segment", ".codes", ".codebook"})
 """What the names of such files end with: vectors, codes of vectors, and what codes are made and read by."""
@@ -130,7 +131,11 @@ def map_file(folder: Path, record: StoredFile) -> Bytes:
 
 
 def verify_file(folder: Path, record: StoredFile) -> str | None:
-    """Hash the whole file again, whatever is remembered; return a sentence about the damage, or None."""
+    """Hash the whole file again, whatever is remembered; return a sentence about the damage, or None.
+
+    Raises:
+        OSError: the file system refused, which says nothing of the file.
+    """
     kind = Path(record.file).suffix[1:]
     sha256, crcs, size = hashlib.sha256(), [], 0
     try:
@@ -140,6 +145,8 @@ def verify_file(folder: Path, record: StoredFile) -> str | None:
                 crcs.append(isal_zlib.crc32(block))
                 size += len(block)
     except OSError as error:
+        if is_refusal(error):
+            raise
         return f"{kind} {record.file} cannot be read: {error.strerror}"
     if sha256.hexdigest() != record.sha256:
         return f"{kind} {record.file} does not have the SHA-256 it was written with"
@@ -149,6 +156,11 @@ def verify_file(folder: Path, record: StoredFile) -> str | None:
     if record.file != f"{record.sha256[:32]}.{kind}":
         return f"meta.db: the name of {kind} {record.file} is not that of its SHA-256"
     return None
+
+
+def is_refusal(error: OSError) -> bool:
+    """Return whether an error is of the system that is asked, such as too many open files, and not of what is read."""
+    return error.errno not in (errno.EIO, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 
 
 def _check_blocks(path: Path, content: Bytes, record: StoredFile) -> None:

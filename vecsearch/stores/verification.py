@@ -24,18 +24,21 @@ from vecsearch.errors import IndexDamagedError, IndexNotFoundError
 from vecsearch.filters import field_types
 from vecsearch.stores.artefacts import examined_artefacts
 from vecsearch.stores.disk import Disk
-from vecsearch.stores.files import SUFFIXES, StoredFile, map_file, verify_file
+from vecsearch.stores.files import SUFFIXES, StoredFile, is_refusal, map_file, verify_file
 from vecsearch.stores.keywords import instances, read_terms
+from vecsearch.stores.last_commit import lost_commits
 from vecsearch.stores.manifest import codebook_record, segment_records
 from vecsearch.stores.reading import EmbeddedSnapshot, read_tokens, read_words
 from vecsearch.stores.salvage import reader, refuse_newer
 from vecsearch.stores.sampling import FEWEST, hashes
 from vecsearch.stores.schema import DATABASE_NAME, chunks
 
-__all__ = ["Damage", "Mend", "damages", "examine", "examine_folder", "last_verified", "remember_verified"]
+__all__ = ["LOG_NAME", "Damage", "Mend", "damages", "examine", "examine_folder", "last_verified", "remember_verified"]
 
+LOG_NAME = f"{DATABASE_NAME}-wal"
 VERIFIED_NAME = "verified.json"
 """The file in an index folder that says when it was last examined, and with what result."""
+_UNREADABLE = ("SQLITE_IOERR", "SQLITE_IOERR_READ", "SQLITE_IOERR_SHORT_READ", "SQLITE_IOERR_CORRUPTFS")
 Mend: TypeAlias = Literal["compact", "repair", "restore"]
 """The command that mends it: ``compact`` where the database is sound, ``repair`` where documents can still be read."""
 
@@ -79,7 +82,7 @@ class Damage:
 
     Attributes:
         what: a sentence.
-        place: the file, or ``meta.db``.
+        place: the file, or ``meta.db``; ``LOG_NAME`` where commits are lost.
         mend: the command that mends it.
         document: id of the document that it makes unreadable, where it is one that is known.
     """
@@ -105,6 +108,7 @@ def examine_folder(folder: Path, *, is_deep: bool) -> Iterator[Damage]:
     Raises:
         IndexNotFoundError: there is no index.
         FormatVersionError: a newer vecsearch made it.
+        OSError, sqlite3.Error: the system refused, which says nothing of the index.
     """
     if not (folder / DATABASE_NAME).exists():
         if not folder.is_dir() or not any(path.suffix in SUFFIXES for path in folder.iterdir()):
@@ -122,6 +126,7 @@ def examine_folder(folder: Path, *, is_deep: bool) -> Iterator[Damage]:
             refuse_newer(db, folder)
             yield from examine(db, folder, is_deep=is_deep)
     except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
+        _raise_refusal(error)
         yield _row(f"meta.db cannot be opened: {error}")
 
 
@@ -136,6 +141,7 @@ def examine(db: Database, folder: Path, *, is_deep: bool) -> Iterator[Damage]:
     """
     checks: list[Callable[[], Iterator[Damage]]] = [
         lambda: _damaged_pages(db, is_deep),
+        lambda: _lost_commits(db, folder),
         lambda: _damaged_manifest(db),
         lambda: _damaged_artefacts(db),
         lambda: _damaged_files(db, folder, is_deep),
@@ -164,12 +170,24 @@ def _guarded(check: Callable[[], Iterator[Damage]]) -> Iterator[Damage]:
     try:
         yield from check()
     except sqlite3.Error as error:
+        _raise_refusal(error)
         yield _row(f"meta.db cannot be read any further: {error}")
     except IndexDamagedError as error:
         yield _row(_what(error))
     except (TypeError, ValueError, OverflowError) as error:
         # a flipped bit can make a number of a text, or a negative one of a length
         yield _row(f"meta.db holds values that cannot be there: {error}")
+
+
+def _raise_refusal(error: Exception) -> None:
+    """Raise an error of the system that was asked, such as too many open files: it says nothing of the index."""
+    is_refused = isinstance(error, OSError) and is_refusal(error)
+    name = getattr(error, "sqlite_errorname", "") or ""
+    # even to read, SQLite makes and locks files beside the database
+    is_refused |= name.startswith(("SQLITE_CANTOPEN", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PERM", "SQLITE_FULL"))
+    is_refused |= name.startswith("SQLITE_IOERR") and name not in _UNREADABLE
+    if is_refused:
+        raise error
 
 
 def _row(what: str, document: str | None = None) -> Damage:
@@ -186,6 +204,12 @@ def _damaged_pages(db: Database, is_deep: bool) -> Iterator[Damage]:
     yield from (_row(f"meta.db: {line}") for (text,) in db.execute(statement) if text != "ok" for line in _lines(text))
     if is_deep:
         yield from (_row(f"meta.db: {row}") for row in db.execute("PRAGMA foreign_key_check"))
+
+
+def _lost_commits(db: Database, folder: Path) -> Iterator[Damage]:
+    lost = lost_commits(db, folder)
+    if lost is not None:
+        yield Damage(lost, LOG_NAME, "repair")
 
 
 def _lines(text: str) -> list[str]:
@@ -226,6 +250,7 @@ def _quick_file(folder: Path, stored: StoredFile) -> str | None:
     except IndexDamagedError as error:
         return error.message
     except (OSError, ValueError) as error:
+        _raise_refusal(error)
         return f"{kind} {stored.file} cannot be read: {error}"
     return None
 

@@ -19,7 +19,7 @@ from vecsearch.stores.keywords import KeywordWriter, keyword_text
 from vecsearch.stores.manifest import NewCodebook, insert_codebook, insert_segment, write_depth
 from vecsearch.stores.metadata import MetadataWriter
 from vecsearch.stores.protocol import Batch, Depth, PreparedDocument, TokenBatch
-from vecsearch.stores.reading import counter, passage_checksum, read_tokens, read_words
+from vecsearch.stores.reading import counter, generation_of, passage_checksum, read_tokens, read_words
 from vecsearch.stores.sampling import SampleWriter
 from vecsearch.stores.schema import FORMAT_VERSION, checksum, chunks, integer_columns, marks, migrations
 from vecsearch.stores.segments import SegmentRecord
@@ -46,10 +46,19 @@ class Writer:
         folder: of the index, for messages.
         row_format: of stored rows.
         memory: bytes that the process may take.
+        committed: told the number of each commit, once it is safe; raises nothing.
     """
 
-    def __init__(self, db: Database, folder: Path, row_format: RowFormat, memory: int = MEMORY) -> None:
+    def __init__(
+        self,
+        db: Database,
+        folder: Path,
+        row_format: RowFormat,
+        memory: int = MEMORY,
+        committed: Callable[[int], object] = lambda _: None,
+    ) -> None:
         self.db = db
+        self._committed = committed
         # keys and words come in no order: where their tables fit into the cache, no page is read twice
         db.execute(f"PRAGMA cache_size = -{memory // CACHE_SHARE // 1024}")
         self._folder = folder
@@ -238,6 +247,7 @@ class Writer:
             self.db.execute("BEGIN IMMEDIATE")
             yield
             self._add_counters({"generation": 1})
+            generation = generation_of(self.db)
             self.db.execute("COMMIT")
         except BaseException:
             # subtle: after SQLITE_FULL, SQLite has rolled back by itself
@@ -245,6 +255,7 @@ class Writer:
                 self.db.execute("ROLLBACK")
             self._keywords.forget()
             raise
+        self._committed(generation)
 
     def _add_counters(self, changes: Mapping[str, int]) -> None:
         self.db.conn.executemany(
