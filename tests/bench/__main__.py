@@ -11,6 +11,7 @@ MODULES = (
     "embedders",
     "indexing",
     "startup",
+    "verifying",
     "searching",
     "scale",
     "additions",

@@ -256,6 +256,7 @@ ERRANDS: dict[str, Errand] = {
         _soundness,
         frozenset({"index", "index.damaged"}),  # what cannot be read is rebuilt
         ("vectors", "codes"),
+        has_steps=True,
     ),
     "export": Errand(
         _exported_before,

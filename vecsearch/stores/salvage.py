@@ -145,7 +145,8 @@ class Salvage:
         found = []
         for _, root, path, size, mtime_ns, sha256 in self._rows("files", "root, path, size, mtime_ns, sha256"):
             kinds = (str, str, int, int, bytes)
-            if all(map(isinstance, (root, path, size, mtime_ns, sha256), kinds)) and size >= 0:
+            is_sense = all(map(isinstance, (root, path, size, mtime_ns, sha256), kinds)) and root and path
+            if is_sense and size >= 0 and len(sha256) == 32:
                 found.append(FileRecord(root, path, size, mtime_ns, sha256))
         return found
 

@@ -67,6 +67,11 @@ _CONTRADICTIONS = {
             UNION ALL SELECT 'n_tokens', coalesce(sum(n_tokens), 0) FROM passages JOIN embedded USING (embedded_no)
         ) WHERE total != coalesce((SELECT value FROM counters WHERE name = total_of), 0)
     """,
+    "numbers to be given next": """
+        SELECT count(*) FROM counters WHERE
+            (name = 'next_embedded' AND value <= (SELECT max(embedded_no) FROM embedded))
+            OR (name = 'next_passage' AND value <= (SELECT max(passage_no) FROM passages))
+    """,
     "rows of keywords": """
         SELECT count(*) FROM (
             SELECT passage_no FROM passages EXCEPT SELECT passage_no FROM passage_terms
@@ -143,6 +148,8 @@ def examine(db: Database, folder: Path, *, is_deep: bool) -> Iterator[Damage]:
         lambda: _damaged_pages(db, is_deep),
         lambda: _lost_commits(db, folder),
         lambda: _damaged_manifest(db),
+        lambda: _wrong_versions(db),
+        lambda: _senseless_files(db),
         lambda: _damaged_artefacts(db),
         lambda: _damaged_files(db, folder, is_deep),
     ]
@@ -230,6 +237,24 @@ def _damaged_manifest(db: Database) -> Iterator[Damage]:
 
 def _damaged_artefacts(db: Database) -> Iterator[Damage]:
     yield from (_row(f"meta.db: artefact {name} is not what was written") for name in examined_artefacts(db)[1])
+
+
+def _wrong_versions(db: Database) -> Iterator[Damage]:
+    """Compare the migrations that were applied with the format that the manifest says."""
+    applied = [name for (name,) in db.execute("SELECT name FROM _sqlite_migrations ORDER BY name")]
+    version = int(json.loads(db.execute("SELECT value FROM manifest WHERE key = 'format_version'").fetchone()[0]))
+    if [name[:4] for name in applied] != [f"{number:04}" for number in range(1, version + 1)]:
+        yield _row(f"meta.db: format {version} does not agree with the migrations that were applied")
+
+
+def _senseless_files(db: Database) -> Iterator[Damage]:
+    """Look for records of files as nobody writes them; one that is only another one cannot be told."""
+    (n_wrong,) = db.execute(
+        "SELECT count(*) FROM files WHERE size < -1 OR root = '' OR path = '' "
+        "OR length(sha256) != 32 AND NOT (size = -1 AND length(sha256) = 0)"
+    ).fetchone()
+    if n_wrong:
+        yield _row(f"meta.db: {n_wrong} records of files make no sense")
 
 
 def _damaged_files(db: Database, folder: Path, is_deep: bool) -> Iterator[Damage]:
