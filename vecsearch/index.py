@@ -11,25 +11,20 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vecsearch import __version__
 from vecsearch.adding import Run
+from vecsearch.arguments import Syntax, check_limit, check_list, check_text, checked_id, checked_query
 from vecsearch.budget import MEMORY, checked_memory
 from vecsearch.embedding_cache import EmbeddingCache, default_cache
-from vecsearch.errors import (
-    IdentityError,
-    QueryError,
-    UsageError,
-    VecsearchError,
-)
+from vecsearch.errors import UsageError, VecsearchError
+from vecsearch.identity import check_identity
 from vecsearch.pipeline import Pipeline, RowTable, load_pipeline, positioned
-from vecsearch.preparation import Preparation, check_given
+from vecsearch.preparation import Preparation
 from vecsearch.protocols import Scorer
-from vecsearch.queries import Query
-from vecsearch.query_language import ParsedQuery, parse_query
 from vecsearch.request import Mode, Order, checked_request
 from vecsearch.searching import Searcher, numbered
 from vecsearch.stores.protocol import Batch, Store, TokenBatch
@@ -43,10 +38,9 @@ if TYPE_CHECKING:
     from vecsearch.types import Floats, Ids
     from vecsearch.units import Grouping
 
-__all__ = ["Index", "Syntax", "check_identity"]
+__all__ = ["Index", "Syntax"]
 
-Syntax: TypeAlias = Literal["query", "plain"]
-
+_MOST_ROWS = 2**62  # SQLite counts in 64 bits
 QUERIES_AT_ONCE = 32
 """As many queries are looked for in one pass over the vectors."""
 
@@ -219,7 +213,7 @@ class Index:
         if isinstance(documents, Document):
             raise UsageError("add() takes a list of documents; for one document say add([document])")
         with Run(self.pipeline, self._preparation, self._store, progress) as run:
-            _check_list(documents, "add() takes a list of documents")
+            check_list(documents, "add() takes a list of documents")
             for document in documents:
                 run.take(document)
             run.commit()
@@ -289,8 +283,8 @@ class Index:
         """
         if isinstance(ids, str):
             raise UsageError(f"delete() takes a list of ids; for one document say delete([{ids!r}])")
-        _check_list(ids, "delete() takes a list of ids")
-        doc_ids = list(dict.fromkeys(map(_checked_id, ids)))
+        check_list(ids, "delete() takes a list of ids")
+        doc_ids = list(dict.fromkeys(map(checked_id, ids)))
         return self._store.write(Batch(tokens=self._no_tokens(), deleted=doc_ids))
 
     def files(self, root: str) -> dict[str, FileRecord]:
@@ -432,7 +426,7 @@ class Index:
             timeout=timeout,
             exact=exact,
         )
-        wanted, parsed = self._query(query, vectors, token_ids, syntax)
+        wanted, parsed = checked_query(self.pipeline, query, vectors, token_ids, syntax)
         if wanted.text is None and request.mode != "vector":
             raise UsageError(f"a query of vectors has no keywords; mode must be 'vector', not {request.mode!r}")
         with self._store.snapshot() as snapshot:
@@ -471,7 +465,7 @@ class Index:
         """
         if isinstance(queries, str):
             raise UsageError(f"search_many() takes a list of queries; for one query say search({queries!r:.80})")
-        _check_list(queries, "search_many() takes a list of queries")
+        check_list(queries, "search_many() takes a list of queries")
         request = checked_request(
             k=k,
             offset=offset,
@@ -495,7 +489,7 @@ class Index:
                 prepared = []
                 for number, query in some:
                     with numbered(number):
-                        prepared.append(self._query(query, None, None, syntax))
+                        prepared.append(checked_query(self.pipeline, query, None, None, syntax))
                 found += self._searcher.search_many(snapshot, prepared, request, first=some[0][0])
         return found
 
@@ -529,7 +523,7 @@ class Index:
             QueryError: the document has no token with a meaning.
             As ``search``.
         """
-        _checked_id(doc_id)
+        checked_id(doc_id)
         request = checked_request(
             k=k,
             offset=offset,
@@ -552,7 +546,7 @@ class Index:
     def get(self, doc_id: str) -> Document | None:
         """Return a document as it was added, or None. ``sections`` are not kept."""
         with self._store.snapshot(vectors=False) as snapshot:
-            stored = snapshot.document(_checked_id(doc_id))
+            stored = snapshot.document(checked_id(doc_id))
         if stored is None:
             return None
         vectors = token_ids = None
@@ -577,7 +571,7 @@ class Index:
             keys: of the metadata; of nested objects with dots: ``"author.name"``.
         """
         for key in keys:
-            _check_text(key, "the key")
+            check_text(key, "the key")
         self._store.index_metadata(list(keys))
 
     def metadata_types(self) -> dict[str, list[str]]:
@@ -594,8 +588,8 @@ class Index:
 
         A long listing is read in pages: documents that are added or deleted meanwhile may or may not be in it.
         """
-        _check_text(prefix, "the prefix of an id")
-        _check_limit(limit)
+        check_text(prefix, "the prefix of an id")
+        check_limit(limit)
         after: str | None = None
         left = limit
         while left is None or left > 0:
@@ -610,7 +604,7 @@ class Index:
 
     def tokens(self, text: str) -> list[tuple[str, int | None, int, int]]:
         """Return a text's tokens as this index cuts it: entry, id (None where the index does not know it), span."""
-        _check_text(text, "the text")
+        check_text(text, "the text")
         tokens = self.pipeline.tokenize([text])
         spans = tokens.spans.tolist()
         if tokens.entries is None:
@@ -627,7 +621,7 @@ class Index:
 
     def words(self, limit: int | None = None) -> list[tuple[int, str, int]]:
         """Return (id, word, number of passages with it) of an open vocabulary, most frequent first."""
-        _check_limit(limit)
+        check_limit(limit)
         return self._store.vocabulary(None if limit is None else min(max(limit, 0), _MOST_ROWS))
 
     def info(self) -> dict[str, Any]:
@@ -660,77 +654,5 @@ class Index:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _query(
-        self, query: str | None, vectors: Floats | None, token_ids: Ids | None, syntax: Syntax
-    ) -> tuple[Query, ParsedQuery | None]:
-        if syntax not in ("query", "plain"):
-            raise UsageError(f"syntax is {syntax!r}; it must be 'query' or 'plain'")
-        if (query is None) == (vectors is None):
-            raise UsageError("search() takes either a query or vectors=")
-        if vectors is not None:
-            if not self.pipeline.is_given:
-                raise UsageError("this index makes its vectors from text; search it with text, not with vectors=")
-            check_given(vectors, token_ids, self.pipeline.dim, "the query", lowest=-1)
-            return Query.of_vectors(self.pipeline, vectors, token_ids), None
-        if token_ids is not None:
-            raise UsageError("token_ids go with vectors=; a text has its own")
-        assert query is not None
-        _check_text(query, "the query", QueryError)
-        if not query.strip():
-            raise QueryError("the query is empty; give at least one word", query=query)
-        parsed = parse_query(query) if syntax == "query" else None
-        return Query.of_text(self.pipeline, query if parsed is None else parsed.plain), parsed
-
     def _no_tokens(self) -> TokenBatch:
         return TokenBatch(np.zeros(1, np.int64), np.zeros(0, np.int32))
-
-
-def _check_text(text: object, name: str, kind: type[UsageError] = UsageError) -> None:
-    if not isinstance(text, str):
-        raise kind(f"{name} must be text, not {type(text).__name__}")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise kind(
-            f"{name} has a lone surrogate at character {error.start}, which is no Unicode text; decode its source with "
-            f"errors='replace', or leave it out"
-        ) from error
-
-
-_MOST_ROWS = 2**62  # SQLite counts in 64 bits
-
-
-def _check_limit(limit: object) -> None:
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
-        raise UsageError(f"limit is of type {type(limit).__name__}; it must be a whole number, or None")
-
-
-def _check_list(values: object, what: str) -> None:
-    if not isinstance(values, Iterable):
-        raise UsageError(f"{what}, not {type(values).__name__}")
-
-
-def _checked_id(doc_id: str) -> str:
-    _check_text(doc_id, f"the id {doc_id!r:.80}")
-    return doc_id
-
-
-def check_identity(folder: Path, recorded: dict[str, Any], given: dict[str, Any]) -> None:
-    """Refuse a pipeline that is not the one that an index was made with.
-
-    Raises:
-        IdentityError: they differ; names both.
-    """
-    for part in ("tokenizer", "embedder", "encoder", "max_tokens", "precision"):
-        # before format 4 vectors were kept as they are, and nothing said so
-        unsaid = "fp32" if part == "precision" and part in given else None
-        if recorded.get(part, unsaid) != given.get(part):
-            raise IdentityError(
-                f"index {folder} was made with {part} {json.dumps(recorded.get(part), sort_keys=True)}, but this is "
-                f"{json.dumps(given.get(part), sort_keys=True)}; open it with the former, or index the sources into a "
-                f"new index",
-                path=str(folder),
-                part=part,
-                recorded=recorded.get(part),
-                given=given.get(part),
-            )

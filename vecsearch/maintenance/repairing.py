@@ -17,7 +17,8 @@ from typing import Any, Literal, TypeAlias
 from vecsearch.embedding_cache import default_cache
 from vecsearch.errors import IndexDamagedError, StorageError, VectorsError
 from vecsearch.fitting import fit_pca
-from vecsearch.index import Index, check_identity
+from vecsearch.identity import check_identity
+from vecsearch.index import Index
 from vecsearch.maintenance import folders
 from vecsearch.maintenance.verifying import Verification, verify
 from vecsearch.pipeline import Pipeline, load_pipeline
