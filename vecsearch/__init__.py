@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         StaticEmbedder,
         Tokenizer,
     )
+    from vecsearch.reranking import Reranker, RerankReport
     from vecsearch.types import Document, Hit, Match, Tokens, Vocabulary
 
 _HOMES = {
@@ -76,6 +77,7 @@ _HOMES = {
         "AligningEncoder CollectionStatistics ContextualEmbedder Embedder Loader Plugin PositionalEncoder Scorer "
         "SourceFile StaticEmbedder Tokenizer"
     ),
+    "vecsearch.reranking": "Reranker RerankReport",
     "vecsearch.types": "Document Hit Match Tokens Vocabulary",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -113,6 +115,8 @@ __all__ = [
     "PositionalEncoder",
     "QueryError",
     "Registry",
+    "RerankReport",
+    "Reranker",
     "Scorer",
     "SearchTimeoutError",
     "SourceFile",

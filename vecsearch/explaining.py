@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 __all__ = [
     "ALIKE",
     "LIGHT_WEIGHT",
+    "Rescored",
     "Share",
     "keyword_contributions",
     "keyword_matches",
     "matches",
     "phrase_contributions",
+    "rerank_contributions",
     "vector_contributions",
 ]
 
@@ -55,6 +57,35 @@ class Share:
             return terms * self.slope, self.total - float(terms.sum()) * self.slope
         whole = float(terms.sum())
         return (terms * (self.total / whole), 0.0) if whole > 0 else (np.zeros(len(terms)), self.total)
+
+
+@dataclass(frozen=True)
+class Rescored:
+    """What a contextual model says of a hit; see ``reranking``.
+
+    Attributes:
+        query: embedded by the model; used: bool ``(n_tokens,)``, its tokens that weigh something.
+        weights: float32 ``(n_used,)``.
+        similarities: float32 ``(n_used,)``, of each token's best partner in the passage.
+        partners: int32 ``(n_used, 2)``, characters of the passage as it is stored, those in its title below 0; None
+            where the model sees no token in it.
+    """
+
+    query: Query
+    used: npt.NDArray[np.bool_]
+    weights: Floats
+    similarities: Floats
+    partners: Spans | None
+
+    @property
+    def terms(self) -> Doubles:
+        """What each token adds to the score: float64 ``(n_used,)``."""
+        return self.weights.astype(np.float64) * self.similarities
+
+    @property
+    def score(self) -> float:
+        """Σ_i w_i · max_j ⟨q_i, d_j⟩: MaxSim (Khattab & Zaharia 2020, equation 3)."""
+        return float(self.terms.sum())
 
 
 def vector_contributions(
@@ -142,6 +173,39 @@ def keyword_contributions(
             )
         )
     return [*found, *_constant("keyword", constant)]
+
+
+def rerank_contributions(rescored: Rescored, share: Share, lead: int, length: int) -> list[Contribution]:
+    """Return what each token of the query, as the model cuts it, adds by reranking, and the constant.
+
+    Args:
+        rescored: of the hit.
+        share: of reranking in the hit's score.
+        lead: characters of the stored passage before the hit's text.
+        length: of the hit's text.
+    """
+    assert rescored.query.spans is not None
+    assert rescored.query.text is not None
+    spans = None if rescored.partners is None else rescored.partners - np.int32(lead)
+    values, constant = share.spread(rescored.terms)
+    found = []
+    for i, token in enumerate(np.flatnonzero(rescored.used).tolist()):
+        begin, end = rescored.query.spans[token].tolist()
+        start, stop = _place(spans, i, length)
+        found.append(
+            Contribution(
+                "rerank",
+                rescored.query.text[begin:end],
+                float(values[i]),
+                begin,
+                end,
+                start,
+                stop,
+                float(rescored.similarities[i]),
+                float(rescored.weights[i]),
+            )
+        )
+    return [*found, *_constant("rerank", constant)]
 
 
 def phrase_contributions(

@@ -13,11 +13,13 @@ import numpy as np
 from vecsearch.bm25 import KeywordSignal
 from vecsearch.errors import IndexDamagedError
 from vecsearch.explaining import (
+    Rescored,
     Share,
     keyword_contributions,
     keyword_matches,
     matches,
     phrase_contributions,
+    rerank_contributions,
     vector_contributions,
 )
 from vecsearch.pipeline import Pipeline
@@ -49,6 +51,7 @@ class Ranked:
         signals: unfused scores.
         shares: what each signal adds to the score.
         slopes: by signal; see ``fusion.Fusion``.
+        rescored: what a contextual model says of it, where one was asked.
     """
 
     score: float
@@ -57,6 +60,7 @@ class Ranked:
     signals: Mapping[str, float]
     shares: Mapping[str, float]
     slopes: Mapping[str, float]
+    rescored: Rescored | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ class HitWriter:
             path=None if stored.file is None else str(Path(*stored.file)),
             matches=self._matches(ranked, shown, spans, similarities) if self.with_matches else (),
             signals=ranked.signals,
-            explanation=self._explanation(ranked, shown, spans, similarities) if self.explain else None,
+            explanation=self._explanation(ranked, shown, lead, spans, similarities) if self.explain else None,
         )
 
     def _spans(self, stored: Sequence[StoredPassage]) -> list[Spans | None]:
@@ -155,7 +159,9 @@ class HitWriter:
             found = (*of_phrases, *(match for match in found if (match.start, match.end) not in taken))
         return found
 
-    def _explanation(self, ranked: Ranked, shown: str, spans: Spans | None, similarities: Floats | None) -> Explanation:
+    def _explanation(
+        self, ranked: Ranked, shown: str, lead: int, spans: Spans | None, similarities: Floats | None
+    ) -> Explanation:
         contributions: list[Contribution] = []
         if self.vector is not None:
             assert similarities is not None
@@ -192,6 +198,9 @@ class HitWriter:
                 spans,
                 len(shown),
             )
+        if ranked.rescored is not None:
+            share = Share(ranked.shares["rerank"], ranked.slopes["rerank"])
+            contributions += rerank_contributions(ranked.rescored, share, lead, len(shown))
         return Explanation(tuple(contributions), dict(ranked.signals))
 
 

@@ -34,6 +34,7 @@ from vecsearch.types import AddReport, Document, DocumentSummary, FileRecord, Hi
 if TYPE_CHECKING:
     from vecsearch.filters import Filter
     from vecsearch.fusion import FusionName
+    from vecsearch.reranking import Reranker
     from vecsearch.stores.disk import Durability
     from vecsearch.types import Floats, Ids
     from vecsearch.units import Grouping
@@ -367,6 +368,8 @@ class Index:
         explain: bool = False,
         matches: bool = True,
         exact: bool = False,
+        rerank: str | Reranker | None = None,
+        n_rerank: int = 20,
         vectors: Floats | None = None,
         token_ids: Ids | None = None,
         timeout: float | None = None,
@@ -395,6 +398,9 @@ class Index:
             token_ids: int ``(n_tokens,)`` of those vectors, to weigh rare ones more; −1 where there is none.
             exact: compare every passage, even where the index is so large that only the best candidates by their
                 codes are. Of a million words that takes seconds.
+            rerank: a contextual embedder, by name or ``"name:key=value"``, or a ``Reranker``: the best hits are
+                rescored with vectors that it computes now, or finds in its cache; see ``reranking``. Needs a text.
+            n_rerank: how many of the best are rescored, 1 to 1,000; the others follow in their order.
             timeout: seconds; looked at between the stages of the search.
 
         Returns:
@@ -425,6 +431,8 @@ class Index:
             matches=matches,
             timeout=timeout,
             exact=exact,
+            rerank=rerank,
+            n_rerank=n_rerank,
         )
         wanted, parsed = checked_query(self.pipeline, query, vectors, token_ids, syntax)
         if wanted.text is None and request.mode != "vector":
@@ -450,14 +458,16 @@ class Index:
         explain: bool = False,
         matches: bool = True,
         exact: bool = False,
+        rerank: str | Reranker | None = None,
+        n_rerank: int = 20,
         timeout: float | None = None,
     ) -> list[list[Hit]]:
         """Return the hits of several queries, in their order: what ``search`` gives for each, faster than one by one.
 
         Args:
             queries: texts.
-            k, mode, scorer, order, where, by, syntax, fusion, weights, min_score, offset, explain, matches, exact: as
-                for ``search``.
+            k, mode, scorer, order, where, by, syntax, fusion, weights, min_score, offset, explain, matches, exact,
+                rerank, n_rerank: as for ``search``.
             timeout: seconds for all queries together.
 
         Raises:
@@ -481,6 +491,8 @@ class Index:
             matches=matches,
             timeout=timeout,
             exact=exact,
+            rerank=rerank,
+            n_rerank=n_rerank,
         )
         found: list[list[Hit]] = []
         wanted = iter(enumerate(queries, 1))

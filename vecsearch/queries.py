@@ -74,12 +74,16 @@ class Query:
         return cls(positioned, units, norms, ids, None, None)
 
     def weights(self, snapshot: Snapshot) -> Floats:
-        """Return idf · norm of each token in a collection, float32 ``(n_tokens,)``.
+        """Return idf · norm of each token in a collection, float32 ``(n_tokens,)``; the norm where no idf is wanted."""
+        return self.norms * self.idf(snapshot) if self.uses_idf else self.norms
 
-        idf = ln(1 + (N − df + ½) / (df + ½)), and 1 for a vector without an id, or where the embedder wants none.
+    def idf(self, snapshot: Snapshot) -> Floats:
+        """Return how rare each token is in a collection, float32 ``(n_tokens,)``.
+
+        idf = ln(1 + (N − df + ½) / (df + ½)), and 1 for a vector without an id.
         """
-        if not self.uses_idf or (self.tokens is None and self.ids is None):
-            return self.norms
+        if self.tokens is None and self.ids is None:
+            return np.ones(len(self.norms), np.float32)
         if self.ids is None:
             assert self.tokens is not None
             assert self.tokens.entries is not None
@@ -91,7 +95,7 @@ class Query:
         idf = np.log1p((n - frequencies + 0.5) / (frequencies + 0.5))
         if self.tokens is None:
             idf = np.where(ids < 0, 1.0, idf)
-        return self.norms * idf.astype(np.float32)
+        return idf.astype(np.float32)
 
     @property
     def spans(self) -> Spans | None:

@@ -5,6 +5,7 @@
 3. Where another word order is wanted, the pool's vectors are compared anew. Where the store is approximate, those of
    the best of the pool are.
 4. Fusion, and exact scores of all that could be on the page.
+5. Where it is asked for, a contextual model rescores the best (``reranking``).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from vecsearch.phrase_search import FoundPhrases
+    from vecsearch.reranking import Reranker
     from vecsearch.stores.protocol import Numbers, PassageTable, Scan, Snapshot
     from vecsearch.types import Hit
 
@@ -85,6 +87,7 @@ class Search:
         reordered: the same by another order of words, None where that of the index decides.
         pipeline: of the index.
         request: what is asked for.
+        reranker: rescores the best, None where nothing does.
         keyword: the keyword side; made by ``hits``.
     """
 
@@ -99,6 +102,7 @@ class Search:
     reordered: VectorSignal | None
     pipeline: Pipeline
     request: Request
+    reranker: Reranker | None = None
     keyword: KeywordSignal | None = None
 
     @cached_property
@@ -136,6 +140,9 @@ class Search:
         candidates = self._told_apart(candidates)
         ranked = self._ranked(candidates)
         self.request.check_time("candidates were ranked")
+        if self.reranker is not None:
+            ranked = self.reranker.rescored(self.snapshot, self.query, ranked, self.request)
+        ranked = ranked[self.request.offset : self.request.offset + self.request.k]
         writer = HitWriter(
             snapshot=self.snapshot,
             table=self.table,
@@ -355,7 +362,7 @@ class Search:
             for at in np.flatnonzero(kept).tolist()
         ]
         ranked.sort(key=lambda one: (-one.score, one.place.doc_id, one.place.ordinal))
-        return ranked[request.offset : n]
+        return ranked[:n]
 
     def _exact(self, candidates: _Candidates, finalists: Numbers) -> tuple[Doubles, Numbers]:
         """Return the exact vector scores of some candidates, and the row that each has it from."""

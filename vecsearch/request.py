@@ -14,6 +14,7 @@ from vecsearch.units import Grouping
 
 if TYPE_CHECKING:
     from vecsearch.filters import Filter
+    from vecsearch.reranking import Reranker
 
 __all__ = ["ORDERS", "Mode", "Order", "Request", "checked_request"]
 
@@ -46,11 +47,14 @@ class Request:
     """Number of a document that is left out: the one that others are to be like."""
     deadline: float | None = None
     exact: bool = False
+    rerank: str | Reranker | None = None
+    n_rerank: int = 20
 
     @property
     def n_wanted(self) -> int:
         """How many of the best there must be for the page to be complete."""
-        return self.offset + self.k
+        n = self.offset + self.k
+        return n if self.rerank is None else max(n, self.n_rerank)
 
     def check_time(self, stage: str) -> None:
         """Give up where the time that was allowed is over; called after each stage.
@@ -78,6 +82,8 @@ def checked_request(
     explain: bool,
     matches: bool,
     timeout: float | None,
+    rerank: str | Reranker | None = None,
+    n_rerank: int = 20,
 ) -> Request:
     """Return what is asked of a search, checked. See ``Index.search``.
 
@@ -85,7 +91,7 @@ def checked_request(
         UsageError: an argument is not what it must be, or the page reaches beyond the pool of a hybrid search.
         FilterError: ``where`` cannot be read.
     """
-    for name, number, least in (("k", k, 1), ("offset", offset, 0)):
+    for name, number, least in (("k", k, 1), ("offset", offset, 0), ("n_rerank", n_rerank, 1)):
         if isinstance(number, bool) or not isinstance(number, int) or number < least:
             raise UsageError(f"{name} is {number!r}; it must be a whole number of {least} or more", **{name: number})
     for name, value, choices in (
@@ -115,6 +121,8 @@ def checked_request(
             k=k,
             offset=offset,
         )
+    if n_rerank > POOL:
+        raise UsageError(f"n_rerank is {n_rerank:,}; at most {POOL:,} hits are rescored", n_rerank=n_rerank)
     if isinstance(where, str):
         from vecsearch.filter_language import parse_filter
 
@@ -139,6 +147,8 @@ def checked_request(
         matches=matches,
         deadline=None if timeout is None else time.monotonic() + timeout,
         exact=exact,
+        rerank=rerank,
+        n_rerank=n_rerank,
     )
 
 

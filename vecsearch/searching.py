@@ -31,6 +31,7 @@ from vecsearch.vector_signal import AlignedSignal, ReencodedSignal, VectorSignal
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from vecsearch.reranking import Reranker
     from vecsearch.stores.protocol import PassageTable, Snapshot
     from vecsearch.types import Floats, Hit
 
@@ -54,6 +55,7 @@ class Searcher:
         self._phrases = PhraseSearch(pipeline, table)
         self._scorers: dict[str, Scorer] = {}
         self._encoders: dict[str, PositionalEncoder] = {}
+        self._rerankers: dict[str, Reranker] = {}
 
     def search(self, snapshot: Snapshot, query: Query, parsed: ParsedQuery | None, request: Request) -> list[Hit]:
         """Return the best passages or documents; see ``Index.search``."""
@@ -106,6 +108,7 @@ class Searcher:
         if not used.any() and request.min_score is not None:
             raise QueryError(f"min_score is about vectors, and {NO_WEIGHT}")
         scorer = self.scorer(request.scorer)
+        reranker = self._reranker(query, request)
         request.check_time("the query was embedded")
         is_allowed = self._allowed(snapshot, table, request)
         phrases = None
@@ -129,6 +132,7 @@ class Searcher:
             reordered=reordered,
             pipeline=self._pipeline,
             request=request,
+            reranker=reranker,
         )
 
     def vector(self, snapshot: Snapshot, query: Query, weights: Floats, scorer: Scorer) -> VectorSignal:
@@ -152,6 +156,29 @@ class Searcher:
         if scorer not in self._scorers:
             self._scorers[scorer] = build_scorer(scorer)
         return self._scorers[scorer]
+
+    def _reranker(self, query: Query, request: Request) -> Reranker | None:
+        if request.rerank is None:
+            return None
+        from vecsearch.reranking import Reranker  # and what it brings, only where it is wanted
+
+        if query.text is None:
+            raise UsageError("rerank needs a query of text, for a model reads it; a query of vectors has none")
+        reranker = request.rerank
+        if isinstance(reranker, str):
+            if reranker not in self._rerankers:
+                self._rerankers[reranker] = Reranker(reranker)
+            reranker = self._rerankers[reranker]
+        if not isinstance(reranker, Reranker):
+            raise UsageError(
+                f"rerank is of type {type(reranker).__name__}; it must be a Reranker or an embedder's name"
+            )
+        own = self._pipeline.identity["embedder"]
+        if reranker.pipeline.identity["embedder"] == own:
+            raise UsageError(
+                f"this index was made with {own['name']!r} itself, so reranking by it says nothing new; leave it out"
+            )
+        return reranker
 
     def _allowed(self, snapshot: Snapshot, table: PassageTable, request: Request) -> Mask:
         is_allowed = np.ones(len(table), bool)

@@ -136,7 +136,7 @@ class Contribution:
     """One term of the sum that is a hit's score.
 
     Attributes:
-        signal: ``"vector"``, ``"keyword"`` or ``"phrase"``.
+        signal: ``"vector"``, ``"keyword"``, ``"phrase"`` or ``"rerank"``.
         label: what of the query it stands for; ``"constant"`` for what fusion adds to every hit alike.
         value: the term; those of an explanation add up to ``Hit.score``.
         query_start, query_end: characters of the query, None for a constant and for a query of vectors.
@@ -197,7 +197,8 @@ class Hit:
         title, metadata: the document's.
         path: the file that the document was read from, where known.
         matches: best first; the stretches of ``text`` nearest to the query's tokens.
-        signals: the unfused score of each signal by its name: ``"vector"``, ``"keyword"``, ``"phrase"``.
+        signals: the unfused score of each signal by its name: ``"vector"``, ``"keyword"``, ``"phrase"``,
+            ``"rerank"``.
         explanation: the terms of the score, if they were asked for.
     """
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
-from vecsearch.cli.options import Spec, json_option, model_option
+from vecsearch.cli.options import Model, Spec, json_option, model_option
 from vecsearch.cli.output import flush, json_line, one_line, visible, write, write_json
 from vecsearch.cli.progress import Meter
 
@@ -25,10 +25,12 @@ __all__ = ["eval_command"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+_PIPELINE = ("tokenizer", "embedder", "encoder")
+_SEARCH = ("mode", "scorer", "order", "fusion", "rerank", "n_rerank")
 _USED: Mapping[str, Sequence[str]] = {
-    "collection": ("tokenizer", "embedder", "encoder", "mode", "scorer", "order", "fusion", "keep", "bm25", "trec"),
-    "triples": ("tokenizer", "embedder", "encoder", "mode", "scorer", "order", "fusion", "keep"),
-    "pairs": ("tokenizer", "embedder", "encoder"),
+    "collection": (*_PIPELINE, *_SEARCH, "keep", "bm25", "trec"),
+    "triples": (*_PIPELINE, *_SEARCH, "keep"),
+    "pairs": _PIPELINE,
     "analogies": ("embedder",),
     "word similarity": ("embedder",),
 }
@@ -54,6 +56,24 @@ def _parts(command: Function) -> Function:
         command = click.option(f"--{name}", multiple=True, type=click.Choice(values), help=help)(command)
     for name, help in reversed(specs.items()):
         command = click.option(f"--{name}", multiple=True, type=Spec(), metavar="SPEC", help=help)(command)
+    for option in (
+        click.option(
+            "--rerank-top",
+            "n_rerank",
+            multiple=True,
+            type=click.IntRange(1, 1_000),
+            metavar="N",
+            help="How many of the best are rescored.  [default: 20]",
+        ),
+        click.option(
+            "--rerank",
+            multiple=True,
+            type=Model(),
+            metavar="SPEC",
+            help="Contextual model that rescores the best hits; none for none.  [default: none]",
+        ),
+    ):
+        command = option(command)
     return model_option("wordllama", multiple=True)(command)
 
 
@@ -76,6 +96,7 @@ Examples:
   vecsearch eval scifact
   vecsearch eval scifact --bm25 --mode keyword --mode vector --mode hybrid
   vecsearch eval pairs.tsv --encoder none --encoder relative:order=0.5
+  vecsearch eval scifact --rerank none --rerank minilm --rerank-top 10 --rerank-top 20
   vecsearch eval scifact --compare --json""",
 )
 @click.argument("dataset", type=click.Path(exists=True, path_type=Path))
@@ -113,7 +134,7 @@ def eval_command(
     trec: Path | None,
     keep: Path | None,
     is_json: bool,
-    **parts: Sequence[str],
+    **parts: Sequence[Any],
 ) -> None:
     """Measure how well search does on a data set.
 
@@ -192,7 +213,7 @@ def _check_use(kind: str, given: Sequence[str]) -> None:
         raise click.UsageError(f"{names} makes no difference to a data set of the kind {kind!r}; leave it out")
 
 
-def _given(parts: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+def _given(parts: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
     return {name: values for name, values in parts.items() if values}
 
 

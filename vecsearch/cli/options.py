@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "cache_option",
+    "Model",
     "durability_option",
     "encoding_option",
     "index_metadata_option",

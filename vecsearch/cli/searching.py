@@ -12,6 +12,7 @@ import click
 from vecsearch.cli.indexes import open_index
 from vecsearch.cli.options import index_option, json_option, npy_option
 from vecsearch.cli.output import counted, one_line, write, write_json
+from vecsearch.cli.reranking import RerankNotes, rerank_options
 from vecsearch.cli.settings import Settings, pass_settings
 from vecsearch.cli.showing import N_LINES, show_hits
 
@@ -80,6 +81,7 @@ def _ranking_options(command: Command) -> Command:
   vecsearch search "who bit the dog" -i notes -k 20 --json
   vecsearch search "release notes" --where 'year >= 2020 and not draft' --explain
   vecsearch search --queries questions.txt -i notes --json
+  vecsearch search "can a virus cause cancer" -i papers --rerank minilm
   vecsearch search --vectors query.npy -i images
 
 \b
@@ -100,6 +102,7 @@ Query:
     help="Whether a hit is a passage or a document.",
 )
 @click.option("--fusion", type=click.Choice(["zscore", "rrf"]), default="zscore", help="How a hybrid search adds up.")
+@rerank_options
 @click.option("--plain", is_flag=True, help="Take every character of the query as text: no operators.")
 @click.option(
     "--queries",
@@ -118,6 +121,9 @@ def search_command(
     name: str | None,
     by: str,
     fusion: str,
+    rerank: str | None,
+    n_rerank: int,
+    budget: float | None,
     plain: bool,
     queries: Path | None,
     vectors: Path | None,
@@ -139,13 +145,17 @@ def search_command(
         raise click.UsageError("give either a query or --vectors or --queries, and only one of them")
     if token_ids is not None and vectors is None:
         raise click.UsageError("--token-ids says what --vectors are of; give those too")
+    if rerank is not None and vectors is not None:
+        raise click.UsageError("--rerank needs a query of text, for a model reads it; --vectors have none")
     is_full = ranking.pop("full")
-    options = {**ranking, "by": by, "fusion": fusion}
+    options = {**ranking, "by": by, "fusion": fusion, "n_rerank": n_rerank}
     lines = None if queries is None else _lines(queries)
+    notes = RerankNotes(rerank, budget)
     with open_index(settings, name) as index:
+        options["rerank"] = notes.reranker()
         started = time.perf_counter()
         if lines is not None:
-            _search_many(index, lines, settings, options, is_plain=plain, is_full=is_full, is_json=is_json)
+            _search_many(index, lines, settings, options, notes, is_plain=plain, is_full=is_full, is_json=is_json)
             return
         if vectors is None:
             hits = index.search(text, syntax="plain" if plain else "query", **options)
@@ -156,7 +166,9 @@ def search_command(
             ids = None if token_ids is None else read_ids(token_ids, len(array), lowest=-1)
             hits = index.search(vectors=array, token_ids=ids, **options)
         seconds = time.perf_counter() - started
-    show_hits(hits, settings, is_full=is_full, is_json=is_json, first_rank=options["offset"] + 1)
+    first_rank = options["offset"] + 1
+    show_hits(hits, settings, is_full=is_full, is_json=is_json, first_rank=first_rank, more=notes.of(0))
+    notes.say()
     _say_how_long(settings, hits, seconds)
 
 
@@ -209,6 +221,7 @@ def _search_many(
     lines: list[str],
     settings: Settings,
     options: dict[str, Any],
+    notes: RerankNotes,
     *,
     is_plain: bool,
     is_full: bool,
@@ -220,10 +233,11 @@ def _search_many(
     for number, (line, hits) in enumerate(zip(lines, found, strict=True)):
         if is_json:
             for rank, hit in enumerate(hits, options["offset"] + 1):
-                write_json({"query": line, "rank": rank, **hit.to_dict()})
+                write_json({"query": line, "rank": rank, **hit.to_dict(), **notes.of(number)})
             continue
         write(("\n" if number else "") + f"== {one_line(line)}\n")
         show_hits(hits, settings, is_full=is_full, is_json=False)
+    notes.say()
     if settings.verbose:
         seconds = time.perf_counter() - started
         click.echo(f"{counted(len(lines), 'query')} in {seconds * 1000:.1f} ms".replace("querys", "queries"), err=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,11 +28,19 @@ _SHADES = ("bright_black", "yellow", "bright_yellow", "bright_red")
 """Colours of words by what they add to the score, from the least on."""
 
 
-def show_hits(hits: Sequence[Hit], settings: Settings, *, is_full: bool, is_json: bool, first_rank: int = 1) -> None:
-    """Write hits to stdout: as JSON, one object a line, or for people."""
+def show_hits(
+    hits: Sequence[Hit],
+    settings: Settings,
+    *,
+    is_full: bool,
+    is_json: bool,
+    first_rank: int = 1,
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Write hits to stdout: as JSON, one object a line with ``more`` in each, or for people."""
     if is_json:
         for rank, hit in enumerate(hits, first_rank):
-            write_json({"rank": rank, **hit.to_dict()})
+            write_json({"rank": rank, **hit.to_dict(), **(more or {})})
         return
     is_colored = settings.colors()
     n_columns = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100

@@ -12,7 +12,9 @@ from vecsearch.errors import UsageError
 __all__ = ["PIPELINE_PARTS", "SEARCH_PARTS", "Configuration", "configurations"]
 
 PIPELINE_PARTS = ("tokenizer", "embedder", "encoder", "precision")
-SEARCH_PARTS = ("mode", "scorer", "order", "fusion")
+SEARCH_PARTS = ("mode", "scorer", "order", "fusion", "rerank", "n_rerank")
+NO_RERANKING = "none"
+"""As a choice of ``rerank``: without it."""
 _UNUSED: Mapping[str, Sequence[str]] = {"keyword": ("encoder", "scorer", "order", "fusion"), "vector": ("fusion",)}
 """The parts that make no difference in a mode."""
 
@@ -48,7 +50,7 @@ class Configuration:
         return Configuration(self.pipeline).label
 
 
-def configurations(choices: Mapping[str, Sequence[str]]) -> list[Configuration]:
+def configurations(choices: Mapping[str, Sequence[Any]]) -> list[Configuration]:
     """Return every combination of choices, the last part changing fastest; each that differs from the others once.
 
     What a mode does not use is left out with it: searching by keyword is one configuration, whatever scorers there are.
@@ -76,6 +78,9 @@ def configurations(choices: Mapping[str, Sequence[str]]) -> list[Configuration]:
                 chosen[part] = choices[part][0]
             else:
                 chosen.pop(part, None)
+        if chosen.get("rerank", NO_RERANKING) == NO_RERANKING:
+            chosen.pop("rerank", None)
+            chosen.pop("n_rerank", None)
         one = Configuration(
             {name: chosen[name] for name in PIPELINE_PARTS if name in chosen},
             {name: chosen[name] for name in SEARCH_PARTS if name in chosen},
@@ -88,8 +93,10 @@ def _unused(mode: str | None) -> Sequence[str]:
     return () if mode is None else _UNUSED.get(mode, ())
 
 
-def _check_use(choices: Mapping[str, Sequence[str]]) -> None:
+def _check_use(choices: Mapping[str, Sequence[Any]]) -> None:
     modes = choices.get("mode")
+    if choices.get("n_rerank") and set(choices.get("rerank") or ()) <= {NO_RERANKING}:
+        raise UsageError("n_rerank makes no difference without rerank; say what reranks, such as minilm")
     for part in SEARCH_PARTS:
         if modes and choices.get(part) and all(part in _unused(mode) for mode in modes):
             raise UsageError(f"{part} makes no difference in mode {' and '.join(modes)}; leave it out")
