@@ -19,7 +19,7 @@ from vecsearch_onnx.windows import Windows, batches, cut
 if TYPE_CHECKING:
     from vecsearch.types import Floats
 
-__all__ = ["Encoder", "OnnxEmbedder"]
+__all__ = ["Encoder", "EncoderEmbedder", "OnnxEmbedder"]
 
 BATCH_TOKENS = 512
 """Tokens of one run of the model, padding counted: what it works on then stays in the processor's cache."""
@@ -169,7 +169,53 @@ class Encoder:
             )
 
 
-class OnnxEmbedder:
+class EncoderEmbedder:
+    """What embedders share that run one encoder over the ids of its own tokenizer.
+
+    Args:
+        encoder: the model.
+        tokenizer: the model's own.
+        config: constructor arguments, defaults filled in.
+        files: all files read.
+    """
+
+    def __init__(
+        self, encoder: Encoder, tokenizer: Tokenizer, config: Mapping[str, Any], files: Mapping[str, str]
+    ) -> None:
+        self._encoder = encoder
+        self._tokenizer = tokenizer
+        self._config = dict(config)
+        self._files = dict(files)
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Constructor arguments, defaults filled in; a path is absolute."""
+        return dict(self._config)
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """All files read: the model, the tokenizer as ``tokenizer``, and those of settings."""
+        return dict(self._files)
+
+    @property
+    def dim(self) -> int:
+        """Length of the model's vectors."""
+        return self._encoder.dim
+
+    def tokenizer(self) -> Tokenizer:
+        """Return the model's own, as ``subword`` reads it, letter case left to its file."""
+        return self._tokenizer
+
+    def embed(self, texts: Sequence[str], tokens: Tokens) -> Floats:  # noqa: ARG002 (the ids say all)
+        """Return float32 ``(n_tokens, dim)``, as the model gives them.
+
+        Raises:
+            LoadError: the model fails, or gives NaN.
+        """
+        return embedded(self._encoder, tokens)
+
+
+class OnnxEmbedder(EncoderEmbedder):
     """Gives every token the vector that an encoder gives it in its text.
 
     Special tokens of the model's own ([CLS], [SEP]) are put around a text and left out of the result. A text longer
@@ -203,51 +249,32 @@ class OnnxEmbedder:
                 raise TypeError(f"{key} must be text, not {value!r}")
         if isinstance(window, bool) or not isinstance(window, int) or window < 0:
             raise ValueError(f"window is {window!r}; it must be a number of tokens, or 0 for what the settings say")
-        self._config = {"path": folder_of(path), "file": file, "output": output, "window": window}
-        self._files = find_files(folder_of(path), file)
-        place = self._files["tokenizer"]
-        self._tokenizer = subword_tokenizer(place)
+        config = {"path": folder_of(path), "file": file, "output": output, "window": window}
+        files = find_files(folder_of(path), file)
+        place = files["tokenizer"]
         raw = load_tokenizer(place)
-        frame, length = read_frame(place, raw), window or read_window(self._files)
-        model, projection = Model(self._files["path"], output), read_projection(self._files)
-        self._late = read_late(self._files, raw)
+        frame, length = read_frame(place, raw), window or read_window(files)
+        model, projection = Model(files["path"], output), read_projection(files)
+        self._late = read_late(files, raw)
         if self._late is None:
-            self._encoder = self._of_queries = Encoder(model, frame, length, place, projection)
+            encoder = self._of_queries = Encoder(model, frame, length, place, projection)
         else:
-            self._encoder = Encoder(model, marked(frame, self._late.passage), length, place, projection)
+            encoder = Encoder(model, marked(frame, self._late.passage), length, place, projection)
             self._of_queries = Encoder(model, marked(frame, self._late.query), length, place, projection)
+        super().__init__(encoder, subword_tokenizer(place), config, files)
 
     @staticmethod
     def takes(path: str) -> bool:
         """Tell whether a path is that of a folder with an ONNX model which gives a vector a token."""
         return has_model(path)
 
-    @property
-    def config(self) -> Mapping[str, Any]:
-        """``path`` (absolute), ``file``, ``output`` and ``window``."""
-        return dict(self._config)
-
-    @property
-    def files(self) -> Mapping[str, str]:
-        """All files read: the model as ``path``, ``tokenizer``, and those of settings."""
-        return dict(self._files)
-
-    @property
-    def dim(self) -> int:
-        """Length of the model's vectors."""
-        return self._encoder.dim
-
-    def tokenizer(self) -> Tokenizer:
-        """Return the folder's own, as ``subword`` reads it, letter case left to the file."""
-        return self._tokenizer
-
-    def embed(self, texts: Sequence[str], tokens: Tokens) -> Floats:  # noqa: ARG002 (the ids say all)
+    def embed(self, texts: Sequence[str], tokens: Tokens) -> Floats:
         """Return float32 ``(n_tokens, dim)``, as the model gives them.
 
         Raises:
             LoadError: the model fails, or gives NaN.
         """
-        vectors = embedded(self._encoder, tokens)
+        vectors = super().embed(texts, tokens)
         if self._late is None or tokens.ids is None:
             return vectors
         vectors = _normalised(vectors)

@@ -8,16 +8,12 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
-from vecsearch import PluginError, Tokenizer, Tokens
-from vecsearch_onnx.encoder import Encoder, embedded, subword_tokenizer
+from vecsearch import PluginError
+from vecsearch_onnx.encoder import Encoder, EncoderEmbedder, subword_tokenizer
 from vecsearch_onnx.folder import load_tokenizer, read_frame
 from vecsearch_onnx.model import Model
-
-if TYPE_CHECKING:
-    from vecsearch.types import Floats
 
 __all__ = ["INSTALL", "MiniLmEmbedder"]
 
@@ -39,7 +35,7 @@ _FILES = {
 }
 
 
-class MiniLmEmbedder:
+class MiniLmEmbedder(EncoderEmbedder):
     """Gives every token the vector, of 384 numbers, that all-MiniLM-L6-v2 gives it in its text.
 
     Raises:
@@ -50,37 +46,10 @@ class MiniLmEmbedder:
     version: ClassVar[str] = "1"
 
     def __init__(self) -> None:
-        self._files = {key: _found(*where) for key, where in _FILES.items()}
-        self._tokenizer = subword_tokenizer(self._files["tokenizer"])
-        model, tokenizer = self._files["model"], self._files["tokenizer"]
-        self._encoder = Encoder(Model(model), read_frame(tokenizer, load_tokenizer(tokenizer)), _WINDOW, tokenizer)
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        """Nothing can be chosen."""
-        return {}
-
-    @property
-    def files(self) -> Mapping[str, str]:
-        """The two files of the packages: ``model`` and ``tokenizer``."""
-        return dict(self._files)
-
-    @property
-    def dim(self) -> int:
-        """384."""
-        return self._encoder.dim
-
-    def tokenizer(self) -> Tokenizer:
-        """Return the model's own; it folds letter case."""
-        return self._tokenizer
-
-    def embed(self, texts: Sequence[str], tokens: Tokens) -> Floats:  # noqa: ARG002 (the ids say all)
-        """Return float32 ``(n_tokens, 384)``, as the model gives them.
-
-        Raises:
-            LoadError: the model fails.
-        """
-        return embedded(self._encoder, tokens)
+        files = {key: _found(*where) for key, where in _FILES.items()}
+        place = files["tokenizer"]
+        encoder = Encoder(Model(files["model"]), read_frame(place, load_tokenizer(place)), _WINDOW, place)
+        super().__init__(encoder, subword_tokenizer(place), {}, files)
 
 
 def _found(package: str, name: str, sha256: str) -> str:

@@ -472,6 +472,41 @@ def _clear_ids(self, texts, tokens):
     return vectors
 
 
+def _masked(self, text, *, spans=None, vectors=None):
+    tokens = self.tokenizer().tokenize([text])
+    ids = np.concatenate([tokens.ids, np.zeros(2, np.int32)])
+    more = np.full((2, 2), len(text), np.int32) if spans is None else spans
+    found = Tokens(np.array([0, len(ids)], np.int64), np.concatenate([tokens.spans, more]), ids=ids)
+    rows = np.concatenate([self.embed([text], tokens), np.ones((2, self.dim), np.float32)])
+    return found, rows if vectors is None else vectors(rows)
+
+
+def test_contextual_embedder_with_a_way_of_its_own_for_queries_passes():
+    check_embedder(type("Masked", (Contextual,), {"embed_query": _masked, "uses_idf": False}))
+
+
+BROKEN_CONTEXTUAL |= {
+    "idf by word": ({"uses_idf": "no"}, ["uses_idf: it is a bool", "'no'"]),
+    "query is no pair": (
+        {"embed_query": lambda self, text: _masked(self, text)[1]},
+        ["embed_query: it returns a pair", "return tokens, vectors"],
+    ),
+    "query tokens at its beginning": (
+        {"embed_query": lambda self, text: _masked(self, text, spans=np.zeros((2, 2), np.int32))},
+        ["at the text's end", "(len(text), len(text))"],
+    ),
+    "query vectors of another length": (
+        {"embed_query": lambda self, text: _masked(self, text, vectors=lambda rows: rows[:, 1:])},
+        ["embed_query: the second of the pair"],
+    ),
+    "query vectors that change": (
+        {"embed_query": lambda self, text: _masked(self, text, vectors=lambda rows: rows * np.float32(_count(self)))},
+        ["always gives the same vectors of a text"],
+    ),
+    "query that raises": ({"embed_query": lambda self, text: 1 / 0}, ["must not raise", "ZeroDivisionError"]),
+}
+
+
 @pytest.mark.parametrize("case", BROKEN_CONTEXTUAL)
 def test_broken_contextual_embedder_is_reported(case):
     changes, said = BROKEN_CONTEXTUAL[case]
@@ -667,6 +702,10 @@ BROKEN_SCORERS = {
     ),
     "one score in all": ({"combine": lambda self, t, w: (w @ t).sum()}, ["combine: the result"]),
     "changes its input": ({"reduce": _sort_in_place}, ["never changed in place", "similarities was"]),
+    "equal passages do not tie": (
+        {"combine": lambda self, t, w: MaxSimScorer.combine(self, t, w) + np.arange(t.shape[1]) * 1e-12},
+        ["equal passages have equal scores to the last bit", "in one fixed order"],
+    ),
     "falls": ({"combine": lambda self, t, w: -(w @ t)}, ["never lowers a score", "a score fell by"]),
     "sensitivity too low": (
         {"sensitivity": lambda self, w, c: float(w.max())},

@@ -24,8 +24,8 @@ def rerank_options(command: Command) -> Command:
             "--rerank",
             type=Model(),
             metavar="SPEC",
-            help="Rescore the best hits with a contextual model such as minilm: name, name:key=value,… or a folder "
-            "with an ONNX model.",
+            help="Rescore the best hits with a contextual model such as minilm: name, name:key=value,… or the path "
+            "of a model.",
         ),
         click.option(
             "--rerank-top",

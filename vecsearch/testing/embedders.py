@@ -62,8 +62,8 @@ def check_embedder(cls: type[Any], /, *, tolerance: float = 1e-3, **config: Any)
 
     What is checked: name, version, configuration and files; ``dim``; types, shapes and finiteness of rows or
     vectors; unknown entries, empty texts and empty batches; that a row doesn't depend on its neighbours in the
-    batch, on earlier calls or on the thread; for a contextual embedder its tokenizer too; ``scorer`` and ``reference``
-    where they are there.
+    batch, on earlier calls or on the thread; for a contextual embedder its tokenizer too; ``scorer``, ``reference``,
+    ``uses_idf`` and ``embed_query`` where they are there.
     """
     embedder = build("embedder", cls, config)
     subject = f"embedder {cls.__qualname__}"
@@ -234,6 +234,59 @@ def _check_contextual(subject: str, embedder: ContextualEmbedder, dim: int, tole
         [lambda: run(SAMPLE_TEXTS[:20]), lambda: run(SAMPLE_TEXTS[20:30])],
         lambda one, other: np.allclose(one, other, rtol=0, atol=tolerance * scale),
     )
+    _check_queries(subject, embedder, tokenizer, dim, tolerance)
+
+
+def _check_queries(subject: str, embedder: ContextualEmbedder, tokenizer: Any, dim: int, tolerance: float) -> None:
+    """Check what an embedder may have for queries: ``uses_idf`` and ``embed_query``."""
+    uses_idf = call(f"{subject}.uses_idf", "()", getattr, embedder, "uses_idf", True)
+    if not isinstance(uses_idf, bool):
+        raise ConformanceError(
+            f"{subject}.uses_idf",
+            "it is a bool, where it is there: whether rare tokens of a query weigh more",
+            seen=shown(uses_idf),
+            given="()",
+            advice="write `uses_idf: ClassVar[bool] = False` in the class, or leave it out",
+        )
+    if not hasattr(embedder, "embed_query"):
+        return
+    where = f"{subject}.embed_query"
+    for text in ("", *SAMPLE_TEXTS):
+        given = f"text={shown(text)}"
+        found = call(where, given, embedder.embed_query, text)
+        if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[0], Tokens):
+            raise ConformanceError(
+                where,
+                "it returns a pair: Tokens, and their vectors",
+                seen=shown(found),
+                given=given,
+                advice="return tokens, vectors",
+            )
+        tokens, vectors = found
+        plain: Tokens = tokenizer.tokenize([text])
+        n = plain.n_tokens
+        kept, more = tokens.spans[:n], tokens.spans[n:]
+        if not np.array_equal(kept, plain.spans) or not np.array_equal(more, np.full(more.shape, len(text))):
+            raise ConformanceError(
+                where,
+                "its tokens are those that tokenizer() gives, then any that stand for no character, at the text's end",
+                seen=f"spans {shown(tokens.spans)}, and {shown(plain.spans)} by the tokenizer",
+                given=given,
+                advice="append tokens such as masks with the span (len(text), len(text)); leave out markers before it",
+            )
+        check_array(
+            where, "the second of the pair, one vector a token,", vectors, np.float32, (tokens.n_tokens, dim), given
+        )
+        again = call(where, given, embedder.embed_query, text)[1]
+        scale = max(float(np.linalg.norm(vectors, axis=1).max(initial=0)), 1e-6)
+        if again.shape != vectors.shape or np.abs(again - vectors).max(initial=0) > tolerance * scale:
+            raise ConformanceError(
+                where,
+                "it always gives the same vectors of a text",
+                seen=f"{shown(vectors)}, then {shown(again)}",
+                given=given,
+                advice="keep nothing of earlier calls",
+            )
 
 
 def _embed(where: str, embedder: ContextualEmbedder, tokenizer: Any, texts: list[str], dim: int) -> Floats:
