@@ -125,7 +125,7 @@ class Pipeline:
         cls,
         tokenizer: str | None = None,
         embedder: str = "wordllama",
-        encoder: str = "relative",
+        encoder: str | None = None,
         *,
         max_tokens: int = DEFAULT_MAX_TOKENS,
         precision: str | None = None,
@@ -135,7 +135,8 @@ class Pipeline:
 
         Args:
             tokenizer: name, or ``"name:key=value,key=value"`` (see ``parse_spec``); ``"word"`` by default.
-            embedder, encoder: likewise.
+            embedder: likewise.
+            encoder: likewise; by default what suits the embedder.
             max_tokens: longest passage, in tokens.
             precision: see ``Pipeline``.
             registry: where plugins are looked up; by default all that are installed.
@@ -152,7 +153,7 @@ class Pipeline:
         return cls(
             None if tokenizer is None else registry.create("tokenizer", *parse_spec(tokenizer)),
             embedding,
-            registry.create("encoder", *parse_spec(encoder)),
+            registry.create("encoder", *parse_spec(encoder or _suiting_encoder(embedding))),
             max_tokens=max_tokens,
             precision=precision,
         )
@@ -628,6 +629,14 @@ def _identity(plugin: Plugin | None) -> dict[str, Any] | None:
     identity: dict[str, Any] = {"name": plugin.name, "version": plugin.version, "config": config, "files": hashes}
     # a configuration that JSON cannot hold would be found out only when the index is opened again
     return dict(json.loads(json.dumps(identity)))
+
+
+def _suiting_encoder(embedder: Embedder) -> str:
+    """Return the positional encoder that suits an embedder, as a specification: its own word, else by its kind."""
+    own = getattr(embedder, "encoder", None)
+    if isinstance(own, str):
+        return own
+    return "relative" if isinstance(embedder, StaticEmbedder) else "none"
 
 
 def build_encoder(spec: str, registry: Registry | None = None) -> PositionalEncoder:

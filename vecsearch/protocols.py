@@ -76,7 +76,9 @@ class StaticEmbedder(Plugin, Protocol):
     """Gives every vocabulary entry a row, whatever stands around it. Serves any tokenizer.
 
     It may also have a class attribute ``scorer``, a str: the name of the scorer that suits its vectors, which searches
-    use unless they ask for another; ``"debiased_maxsim"`` where it is absent.
+    use unless they ask for another; ``"debiased_maxsim"`` where it is absent. Likewise ``encoder``: the positional
+    encoder that a new pipeline has unless it is given another, ``"name"`` or ``"name:key=value"``; ``"relative"`` where
+    it is absent.
 
     And it may have a method ``reference() -> Sequence[str]``: texts of the language that it was made for, each like a
     passage, a few thousand words together, always the same. A small index has too few tokens of its own to say how
@@ -113,8 +115,8 @@ class StaticEmbedder(Plugin, Protocol):
 class ContextualEmbedder(Plugin, Protocol):
     """Gives every token a vector that depends on its text. Demands its own tokenizer.
 
-    It may have ``scorer``, ``reference`` and ``takes`` as a ``StaticEmbedder`` may; without ``scorer``, ``"maxsim"`` is
-    used.
+    It may have ``scorer``, ``encoder``, ``reference`` and ``takes`` as a ``StaticEmbedder`` may; without the first two,
+    ``"maxsim"`` and ``"none"`` are used.
 
     It may have a method ``embed_query(text) -> tuple[Tokens, Floats]`` where it treats a query otherwise than a
     passage: all tokens of it, those that stand for no character at its end, and their vectors. And an attribute

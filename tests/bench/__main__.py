@@ -20,6 +20,7 @@ MODULES = (
     "training",
     "order",
     "models",
+    "reranking",
     "phrases",
     "retrieval",
     "tuning",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from vecsearch import Document, LoadError, SourceFile, Tokens, Vocabulary
 from vecsearch.plugins import Registry
@@ -405,6 +408,7 @@ def test_broken_static_embedder_is_reported(case):
 OPTIONAL = {
     "scorer is a class": ({"scorer": MaxSimScorer}, ["scorer: it is the name of a scorer"]),
     "scorer without a name": ({"scorer": ""}, ["scorer: it is the name of a scorer", "seen:  ''"]),
+    "encoder is a class": ({"encoder": Words}, ["encoder: it is the name of a positional encoder"]),
     "one text": ({"reference": lambda self: "dog bites man"}, ["a list of texts", "'dog bites man'"]),
     "no text": ({"reference": lambda self: []}, ["and at least one"]),
     "empty text": ({"reference": lambda self: ["dog", " "]}, ["none of them empty"]),
@@ -426,7 +430,11 @@ def test_broken_optional_part_of_an_embedder_is_reported(kind, case):
 
 @pytest.mark.parametrize("kind", [Static, Contextual])
 def test_embedder_with_the_optional_parts_passes(kind):
-    parts = {"scorer": "soft_tf", "reference": lambda self: ("dog bites man", "man bites dog")}
+    parts = {
+        "scorer": "soft_tf",
+        "encoder": "relative:order=0.1",
+        "reference": lambda self: ("dog bites man", "man bites dog"),
+    }
     check_embedder(type("Complete", (kind,), parts))
 
 
@@ -1002,8 +1010,16 @@ def test_embedders_that_ship_with_vecsearch_pass(tmp_path):
     lines = [" ".join([word, *map(str, row)]) for word, row in zip(words, rows.tolist(), strict=True)]
     glove.write_text("\n".join(lines) + "\n", "utf-8")
     given = {"path": str(vectors), "vocabulary": str(vocabulary)}
-    assert set(check_plugin("wordllama", configs={"matrix": given})) == {
-        *("plugin wordllama", "embedder matrix", "embedder wordllama"),
+    folder = tmp_path / "static"
+    folder.mkdir()
+    save_file({"words": rows}, str(folder / "model.safetensors"))
+    (folder / "vocabulary.txt").write_text("\n".join(words) + "\n", "utf-8")
+    names = ("model.safetensors", "vocabulary.txt")
+    hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    (folder / "config.json").write_text(json.dumps({"model_type": "vecsearch", "sha256": hashes}))
+    configs = {"matrix": given, "static": {"path": str(folder)}}
+    assert set(check_plugin("wordllama", configs=configs)) == {
+        *("plugin wordllama", "embedder matrix", "embedder static", "embedder wordllama"),
     }
     check_embedder(Registry().get("embedder", "matrix"), path=str(glove))
 

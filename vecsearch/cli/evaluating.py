@@ -28,8 +28,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _PIPELINE = ("tokenizer", "embedder", "encoder")
 _SEARCH = ("mode", "scorer", "order", "fusion", "rerank", "n_rerank")
 _USED: Mapping[str, Sequence[str]] = {
-    "collection": (*_PIPELINE, *_SEARCH, "keep", "bm25", "trec"),
-    "triples": (*_PIPELINE, *_SEARCH, "keep"),
+    "collection": (*_PIPELINE, *_SEARCH, "precision", "keep", "bm25", "trec"),
+    "triples": (*_PIPELINE, *_SEARCH, "precision", "keep"),
     "pairs": _PIPELINE,
     "analogies": ("embedder",),
     "word similarity": ("embedder",),
@@ -43,7 +43,7 @@ def _parts(command: Function) -> Function:
     """Add the options that say what is compared, each of them to be given as often as wanted."""
     specs = {
         "tokenizer": "Tokenizer, name or name:key=value,…  [default: word]",
-        "encoder": "Positional encoder, likewise.  [default: relative]",
+        "encoder": "Positional encoder, likewise.  [default: what suits the model]",
         "scorer": "Scorer, likewise.  [default: the one that suits the embedder]",
     }
     choices = {

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 __all__ = [
-    "cache_option",
     "Model",
+    "cache_option",
     "durability_option",
     "encoding_option",
     "index_metadata_option",
@@ -243,7 +243,10 @@ def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="N",
             help="Longest passage, in tokens, of a new index.  [default: 256]",
         ),
-        spec_option("encoder", "Positional encoder of a new index: name or name:key=value,…  [default: relative]"),
+        spec_option(
+            "encoder",
+            "Positional encoder of a new index: name or name:key=value,…  [default: what suits the model]",
+        ),
         model_option("wordllama, for a new index"),
         spec_option("tokenizer", "Tokenizer of a new index: name or name:key=value,…  [default: word]"),
     ]

@@ -36,7 +36,7 @@ _BACKGROUNDS = ("blue", "magenta")
 @index_option
 @spec_option("tokenizer", "Tokenizer: name or name:key=value,…  [default: that of -i, else word]")
 @model_option("that of -i, else wordllama")
-@spec_option("encoder", "Positional encoder for --vectors, likewise.  [default: that of -i, else relative]")
+@spec_option("encoder", "Positional encoder for --vectors, likewise.  [default: that of -i, else what suits the model]")
 @click.option(
     "--vectors",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -99,7 +99,7 @@ def _without_index(
 
     registry = Registry()
     if embedder or needs_vectors:
-        pipeline = Pipeline.from_names(tokenizer, embedder or "wordllama", encoder or "relative", registry=registry)
+        pipeline = Pipeline.from_names(tokenizer, embedder or "wordllama", encoder, registry=registry)
         cutter, array = pipeline.tokenizer, pipeline.encode([text])[0] if needs_vectors else None
     else:
         cutter, array = registry.create("tokenizer", *parse_spec(tokenizer or "word")), None

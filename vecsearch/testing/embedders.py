@@ -62,8 +62,8 @@ def check_embedder(cls: type[Any], /, *, tolerance: float = 1e-3, **config: Any)
 
     What is checked: name, version, configuration and files; ``dim``; types, shapes and finiteness of rows or
     vectors; unknown entries, empty texts and empty batches; that a row doesn't depend on its neighbours in the
-    batch, on earlier calls or on the thread; for a contextual embedder its tokenizer too; ``scorer``, ``reference``,
-    ``uses_idf`` and ``embed_query`` where they are there.
+    batch, on earlier calls or on the thread; for a contextual embedder its tokenizer too; ``scorer``, ``encoder``,
+    ``reference``, ``uses_idf`` and ``embed_query`` where they are there.
     """
     embedder = build("embedder", cls, config)
     subject = f"embedder {cls.__qualname__}"
@@ -82,7 +82,7 @@ def check_embedder(cls: type[Any], /, *, tolerance: float = 1e-3, **config: Any)
         raise ConformanceError(
             f"{subject}.dim", "it is an int ≥ 1", seen=shown(dim), given="()", advice="return the length of a row"
         )
-    _check_scorer_name(subject, embedder)
+    _check_suiting(subject, embedder)
     _check_reference(subject, embedder)
     if isinstance(embedder, StaticEmbedder):
         _check_static(subject, embedder, dim, tolerance)
@@ -101,16 +101,18 @@ def _advice_on_kind(there: set[str]) -> str:
     return f"{', or '.join(lacking)}; docs/plugins.md says what each returns"
 
 
-def _check_scorer_name(subject: str, embedder: Any) -> None:
-    scorer = call(f"{subject}.scorer", "()", getattr, embedder, "scorer", "maxsim")
-    if not isinstance(scorer, str) or not scorer:
-        raise ConformanceError(
-            f"{subject}.scorer",
-            "it is the name of a scorer, where it is there",
-            seen=shown(scorer),
-            given="()",
-            advice='write `scorer: ClassVar[str] = "maxsim"`, or leave it out to take what suits the kind',
-        )
+def _check_suiting(subject: str, embedder: Any) -> None:
+    """Check the names of what suits its vectors."""
+    for part, kind, usual in (("scorer", "a scorer", "maxsim"), ("encoder", "a positional encoder", "none")):
+        name = call(f"{subject}.{part}", "()", getattr, embedder, part, usual)
+        if not isinstance(name, str) or not name:
+            raise ConformanceError(
+                f"{subject}.{part}",
+                f"it is the name of {kind}, where it is there",
+                seen=shown(name),
+                given="()",
+                advice=f'write `{part}: ClassVar[str] = "{usual}"`, or leave it out to take what suits the kind',
+            )
 
 
 def _check_reference(subject: str, embedder: Any) -> None:
