@@ -143,7 +143,7 @@ def test_settings_without_sense_are_refused(tmp_path, changed, said):
 
 def test_a_search_sums_the_maxima_of_tokens_and_masks_unweighted(tmp_path):
     folder = settled(tmp_path / "model", "artifact.metadata", COLBERT)
-    pipeline = Pipeline.from_names(embedder=f"onnx:path={folder}", encoder="none")
+    pipeline = Pipeline.from_names(embedder=f"onnx:path={folder}", encoder="none", precision="fp32")
     texts = ["the dog bit a man.", "a man", "the big man ran, the dog"]
     with Index.create(tmp_path / "index", pipeline=pipeline) as index:
         index.add([Document(id=str(number), text=text) for number, text in enumerate(texts)])
