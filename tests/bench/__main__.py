@@ -20,6 +20,7 @@ MODULES = (
     "training",
     "order",
     "models",
+    "compact",
     "reranking",
     "phrases",
     "retrieval",
