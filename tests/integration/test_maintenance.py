@@ -38,13 +38,14 @@ from vecsearch.maintenance.backups import backup, restore, take_copy
 from vecsearch.maintenance.portable import documents_of_folder, export, read_documents
 from vecsearch.maintenance.repairing import repair
 from vecsearch.maintenance.verifying import verify
+from vecsearch.precision import RowFormat, rounded
 from vecsearch.stores import upkeep
 from vecsearch.stores.carving import Carver
 from vecsearch.stores.copying import held, migrate
 from vecsearch.stores.disk import Disk
 from vecsearch.stores.salvage import FoundDocument, LostDocument, Salvage
 from vecsearch.stores.schema import FORMAT_VERSION, migrations
-from vecsearch.types import FileRecord
+from vecsearch.types import FileRecord, Precision
 
 QUERY = "the lion slept under a tree"
 
@@ -735,21 +736,22 @@ def test_the_first_page_and_those_that_lead_to_others_are_not_needed(folder: Pat
         shutil.rmtree(done.kept.parent)
 
 
-def test_pages_of_the_log_count_and_given_vectors_are_carved(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_pages_of_the_log_count_and_given_vectors_are_carved(tmp_path: Path, precision: Precision) -> None:
     folder, vectors = tmp_path / "vectors", np.arange(4_000, dtype=np.float32).reshape(1_000, 4)
-    with Index.create(folder, pipeline=GivenVectors(4)) as index:
+    with Index.create(folder, pipeline=GivenVectors(4, precision=precision)) as index:
         index.add([Document("a", vectors=vectors[:2], token_ids=np.arange(2))])
         backup(folder, tmp_path / "checkpointed")
         index.add([Document("b", "x" * 20_000, vectors=vectors, metadata={"kind": "large"})])
         copy = tmp_path / "copy"
         shutil.copytree(folder, copy)
     assert (copy / "meta.db-wal").stat().st_size > 0
-    with Carver(copy, is_given=True) as carver:
+    with Carver(copy, given=RowFormat(4, precision)) as carver:
         found = {one.id: one for one in carver.documents() if isinstance(one, FoundDocument)}
     assert found.keys() == {"a", "b"}
     assert (found["b"].text, found["b"].metadata) == ("x" * 20_000, {"kind": "large"})
     assert found["b"].vectors is not None
-    assert found["b"].vectors.tobytes() == vectors.tobytes()
+    assert found["b"].vectors.tobytes() == rounded(vectors, precision).tobytes()
     assert found["a"].token_ids is not None
     assert found["a"].token_ids.tolist() == [0, 1]
 
