@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from tests.bench.peer_queries import make_queries
-from tests.bench.timing import DATA, machine, require
+from tests.bench.timing import DATA, has_numba, machine, require
 from vecsearch import Document, Index
 from vecsearch.queries import Query
 from vecsearch.request import Request
@@ -38,6 +38,8 @@ from vecsearch.tuning import K, best_of, ranks_of
 
 SCORERS = ("maxsim", "debiased_maxsim")
 DEPTHS = (10, 30, 50, 100, 200, 400)
+COMPILED_AFTER = 5
+"""Rounds of queries after which a kernel is compiled, where one can be: when that has been found to pay."""
 
 
 def documents(n: int) -> Iterator[Document]:
@@ -145,6 +147,8 @@ def report(n: int, folder: Path, arguments: argparse.Namespace) -> None:
         depth = index.info()["approximate"] or {}
         if depth:
             print("  depth: " + ", ".join(f"{name} {depth[name]:,}" for name in ("n_nearest", "n_probe", "n_rescored")))
+        for query in queries * (COMPILED_AFTER if has_numba() else 0):
+            index.search(query, mode="vector", syntax="plain")
         for scorer in SCORERS:
             index.search(queries[0], mode="vector", scorer=scorer)
             if depth and arguments.exact:

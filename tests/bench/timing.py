@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,6 +41,11 @@ def command_seconds(
     return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
 
 
+def has_numba() -> bool:
+    """Return whether encoders use compiled kernels, once it pays."""
+    return find_spec("numba") is not None
+
+
 def machine() -> str:
     """Return one line about this machine and Python."""
     import faiss
@@ -51,9 +58,10 @@ def machine() -> str:
             if line.startswith("model name"):
                 name = line.partition(":")[2].strip()
                 break
+    with_numba = f", numba {version('numba')}" if has_numba() else ""
     return (
         f"{os.cpu_count()} cores, {name}; Python {platform.python_version()}, NumPy {numpy.__version__}, "
-        f"FAISS {faiss.__version__}, {sys.platform}"
+        f"FAISS {faiss.__version__}{with_numba}, {sys.platform}"
     )
 
 
