@@ -115,7 +115,7 @@ class ReducedEmbedder:
             )
         self.embedder = embedder
         self.reduction = reduction
-        for name in ("scorer", "uses_idf", "reference"):
+        for name in ("scorer", "encoder", "uses_idf", "reference"):
             if hasattr(embedder, name):
                 setattr(self, name, getattr(embedder, name))
         if hasattr(embedder, "embed_query"):

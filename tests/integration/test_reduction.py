@@ -170,6 +170,7 @@ class Asking(TinyContextual):
     """Has all that an embedder may have."""
 
     scorer = "soft_tf"
+    encoder = "relative:order=0.1"
     uses_idf = False
 
     def reference(self) -> list[str]:
@@ -186,6 +187,7 @@ def test_a_reduced_embedder_has_what_its_embedder_has() -> None:
     tokens = plain.tokenize(["dog man"])
     np.testing.assert_array_equal(plain.query_rows("dog man", tokens)[1], plain.rows(["dog man"], tokens))
     asking = fit_pca(Pipeline(None, Asking(), TinyEncoder()), documents(), 6)
+    assert getattr(asking.embedder, "encoder", None) == "relative:order=0.1"
     assert (asking.scorer, asking.uses_idf, asking.reference_texts()) == ("soft_tf", False, ["dog man"])
     np.testing.assert_array_equal(asking.query_rows("dog man", tokens)[1], -asking.rows(["dog man"], tokens))
 
