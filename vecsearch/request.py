@@ -121,7 +121,7 @@ def checked_request(
             k=k,
             offset=offset,
         )
-    if n_rerank > POOL:
+    if rerank is not None and n_rerank > POOL:
         raise UsageError(f"n_rerank is {n_rerank:,}; at most {POOL:,} hits are rescored", n_rerank=n_rerank)
     if isinstance(where, str):
         from vecsearch.filter_language import parse_filter
