@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from vecsearch.errors import DocumentError, LoadError, PluginConflictError, VecsearchError
 from vecsearch.plugins import Registry
@@ -43,7 +44,7 @@ def read_documents(
         encoding: of text files without a byte order mark; None is UTF-8.
         registry: where loaders come from; by default all that are installed.
         skipped: called with the path of each file that is left out, and the reason.
-        progress: called after each file with the bytes of the files that are done, and of all.
+        progress: called after each document with how many bytes are read, and how many there are.
 
     Raises:
         UsageError: a path that cannot be read, a pattern or an encoding that is none.
@@ -75,13 +76,35 @@ def _documents(
         if loader is None:
             skipped(full_path, "no loader takes it")
             continue
-        source = SourceFile(found.path, found.path.rpartition("/")[2], opener(found), found.size)
+        reading = _Reading(found)
+        source = SourceFile(found.path, found.path.rpartition("/")[2], reading.open, found.size)
         try:
-            yield from guarded(loader, source)
+            for document in guarded(loader, source):
+                yield document
+                progress(n_done + reading.n_bytes(), n_bytes)
         except (LoadError, DocumentError) as error:
             skipped(full_path, reason_not_read(error, found.path))
         n_done += found.size
         progress(n_done, n_bytes)
+
+
+class _Reading:
+    """Opens a file and knows how much of it is read."""
+
+    def __init__(self, found: Found) -> None:
+        self._open = opener(found)
+        self._size = found.size
+        self._stream: BinaryIO | None = None
+
+    def open(self) -> BinaryIO:
+        self._stream = self._open()
+        return self._stream
+
+    def n_bytes(self) -> int:
+        try:
+            return 0 if self._stream is None else self._size if self._stream.closed else self._stream.tell()
+        except (OSError, ValueError):  # a loader may do with its stream what it likes
+            return 0
 
 
 class Loaders:
