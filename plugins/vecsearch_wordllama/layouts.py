@@ -19,6 +19,7 @@ _VOCABULARY = "vocabulary.txt"
 _NESTED = "0_StaticEmbedding"  # where sentence-transformers keeps a module
 _WORDS, _PIECES, _SENTENCE_TRANSFORMERS = "words", "embeddings", "embedding.weight"
 _LARGEST_CONFIG = 1_000_000
+_FORMAT = 1  # of folders that `vecsearch train` writes
 _KINDS = (
     "expected are model.safetensors and tokenizer.json, as model2vec and sentence-transformers write them, "
     "or model.safetensors and vocabulary.txt, as `vecsearch train` does"
@@ -96,6 +97,12 @@ def find_layout(path: str) -> Layout:
     if os.path.isfile(config):
         files["config"] = config
         settings = _read_config(config)
+        if settings.get("model_type") == "vecsearch" and settings.get("format") != _FORMAT:
+            raise LoadError(
+                f"{config} is of format {settings.get('format')!r}, and this vecsearch reads format {_FORMAT}; "
+                "use a newer vecsearch, or train the model again",
+                path=config,
+            )
         _check_hashes(config, settings, files)
         base = _base(config, settings) if words else None
     return Layout(files, words, pieces, has_weights=pieces == _PIECES, base=base)

@@ -46,7 +46,7 @@ def words(folder: Path, **more: np.ndarray) -> Path:
         wordpiece().save(str(folder / "tokenizer.json"))
         names.append("tokenizer.json")
     hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
-    (folder / "config.json").write_text(json.dumps({"model_type": "vecsearch", "sha256": hashes}))
+    (folder / "config.json").write_text(json.dumps({"model_type": "vecsearch", "format": 1, "sha256": hashes}))
     return folder
 
 
@@ -224,6 +224,11 @@ def test_words_and_rows_must_be_as_many(tmp_path):
         ("config.json", "[]", r"config\.json is not a JSON object"),
         ("config.json", '{"sha256": 1}', "'sha256' of .* is not a JSON object"),
         ("config.json", '{"sha256": {}}', "says None"),
+        (
+            "config.json",
+            '{"model_type": "vecsearch", "format": 2}',
+            "is of format 2, and this vecsearch reads format 1",
+        ),
         ("model.safetensors", "words", "is not a whole safetensors file"),
     ],
 )
