@@ -121,7 +121,9 @@ def main() -> None:
         embedders["adapted to the notes"] = f"static:path={place / 'notes'}"
         collection = read_collection(DATA / "til-notes")
         step = 1 if arguments.queries is None else max(1, len(collection.queries) // arguments.queries)
-        collection = replace(collection, queries=dict(islice(collection.queries.items(), 0, None, step)))
+        queries = dict(islice(collection.queries.items(), 0, None, step))
+        relevance = {query: collection.relevance[query] for query in queries}
+        collection = replace(collection, queries=queries, relevance=relevance)
         modes = [
             {"mode": ["keyword"]},
             *({"embedder": [one], "mode": ["vector", "hybrid"]} for one in embedders.values()),
