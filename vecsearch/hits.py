@@ -23,7 +23,7 @@ from vecsearch.explaining import (
     vector_contributions,
 )
 from vecsearch.pipeline import Pipeline
-from vecsearch.preparation import embedded_text
+from vecsearch.preparation import embedded_texts
 from vecsearch.queries import Query
 from vecsearch.splitting import line_starts
 from vecsearch.types import Contribution, Explanation, Hit, Match
@@ -135,7 +135,7 @@ class HitWriter:
         """Return where each token of each passage stands in the text that is shown; negative where in the title."""
         if self.pipeline.is_given:
             return [None] * len(stored)
-        texts = [embedded_text(self.pipeline, one.title, one.text, one.ordinal) for one in stored]
+        texts = embedded_texts(self.pipeline, [(one.title, one.text, one.ordinal) for one in stored])
         tokens = self.pipeline.tokenize([text for text, _ in texts])
         pieces = np.split(tokens.spans, tokens.offsets[1:-1]) if stored else []
         return [

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from vecsearch.types import Floats, Ids, Offsets, Spans
 
-__all__ = ["Begun", "Preparation", "checked", "content_hash", "embedded_text"]
+__all__ = ["Begun", "Preparation", "checked", "content_hash", "embedded_texts"]
 
 PIECE_CHARACTERS = 1_000_000
 """About how much text is tokenized at a time."""
@@ -177,15 +177,26 @@ def content_hash(document: Document) -> bytes:
     return hashed.digest()
 
 
-def embedded_text(pipeline: Pipeline, title: str, text: str, ordinal: int) -> tuple[str, int]:
-    """Return the text that stands for a passage in the vectors, and at which of its characters the passage begins.
+def embedded_texts(pipeline: Pipeline, passages: Sequence[tuple[str, str, int]]) -> list[tuple[str, int]]:
+    """Return the text that stands for each passage in the vectors, and at which of its characters the passage begins.
 
     The first passage of a document carries the title before it, at most half a passage long.
+
+    Args:
+        pipeline: whose tokens are counted.
+        passages: title of the document, text, and which passage of the document it is, from 0.
     """
-    if ordinal or not title:
-        return text, 0
-    prefix = _title_prefix(title, pipeline.tokenize([title]).spans, pipeline.max_tokens)
-    return prefix + text, len(prefix)
+    titles = list(dict.fromkeys(title for title, _, ordinal in passages if title and not ordinal))
+    prefixes: dict[str, str] = {}
+    if titles:
+        tokens = pipeline.tokenize(titles)
+        for title, (begin, end) in zip(titles, itertools.pairwise(tokens.offsets.tolist()), strict=True):
+            prefixes[title] = _title_prefix(title, tokens.spans[begin:end], pipeline.max_tokens)
+    found = []
+    for title, text, ordinal in passages:
+        prefix = "" if ordinal or not title else prefixes[title]
+        found.append((prefix + text, len(prefix)))
+    return found
 
 
 def _title_prefix(title: str, spans: Spans, max_tokens: int) -> str:
@@ -377,11 +388,12 @@ class Preparation:
             [(document.text[begin:end], begin) for begin, end in itertools.pairwise([*places, len(document.text)])]
             for document, places in zip(documents, starts, strict=True)
         ]
-        texts = [
-            embedded_text(self._pipeline, document.title, passage, ordinal)[0]
-            for document, passages in zip(documents, cuts, strict=True)
-            for ordinal, (passage, _) in enumerate(passages)
+        passages = [
+            (document.title, passage, ordinal)
+            for document, cut_here in zip(documents, cuts, strict=True)
+            for ordinal, (passage, _) in enumerate(cut_here)
         ]
+        texts = [text for text, _ in embedded_texts(self._pipeline, passages)]
         return cuts, texts, [None] * len(texts)
 
     def _long_pieces(self, texts: Sequence[str]) -> list[_Piece]:

@@ -16,18 +16,17 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from vecsearch import scoring
 from vecsearch.embedding_cache import EmbeddingCache, default_cache
 from vecsearch.errors import UsageError
 from vecsearch.explaining import Rescored
 from vecsearch.hits import Ranked
 from vecsearch.pipeline import Pipeline, build_encoder, split_rows
 from vecsearch.precision import Precision, row_bytes
-from vecsearch.preparation import embedded_text
+from vecsearch.preparation import embedded_texts
 from vecsearch.protocols import ContextualEmbedder, PositionalEncoder
 from vecsearch.queries import Query
 from vecsearch.request import ORDERS, Request
@@ -36,14 +35,16 @@ from vecsearch.types import Tokens
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from vecsearch.stores.protocol import Snapshot, StoredPassage
-    from vecsearch.types import Floats
+    from vecsearch.stores.protocol import Snapshot
+    from vecsearch.types import Floats, Spans
 
     Doubles = npt.NDArray[np.float64]
+    _Best: TypeAlias = tuple[Floats, Spans | None]
+    """Of a passage: each token of the query's largest similarity, and the characters where that is."""
 
 __all__ = ["WEIGHT", "RerankReport", "Reranker"]
 
-WEIGHT = 1.5
+WEIGHT = 2.0
 """ω: standard deviations of the first score that one of the model's score is worth."""
 TOKENS_AT_ONCE = 1_024
 """About as many tokens are embedded between two looks at the clock, where time is limited."""
@@ -158,15 +159,25 @@ class Reranker:
         began = time.monotonic()
         wanted = ranked[: request.n_rerank]
         asked = self._asked(snapshot, query, request)
-        found: list[Rescored] = []
-        if asked is not None and wanted:
-            stored = [snapshot.passage(one.place.doc_id, one.place.ordinal) for one in wanted]
-            for some in self._compared(asked, stored, request, began):
-                found += some
+        stored = [snapshot.passage(one.place.doc_id, one.place.ordinal) for one in wanted]
+        texts = embedded_texts(self.pipeline, [(one.title, one.text, one.ordinal) for one in stored])
+        known: dict[str, _Best] = {}
+        if asked is not None and texts:
+            is_limited = self.budget is not None or request.deadline is not None
+            # each text once, so that equal ones tie whatever rounding does
+            different = list(dict.fromkeys(text for text, _ in texts))
+            for some in self._compared(asked, different, began if is_limited else None):
+                known.update(some)
                 request.check_time("hits were rescored")
+        found: list[Rescored] = []
+        for text, shift in texts:
+            if asked is None or text not in known:
+                break
+            best, partners = known[text]
+            places = None if partners is None else partners - np.int32(shift)
+            found.append(Rescored(asked.query, asked.used, asked.weights, best, places))
         if self._told is not None:
-            n_wanted = 0 if asked is None else len(wanted)
-            self._told(RerankReport(n_wanted, len(found), time.monotonic() - began))
+            self._told(RerankReport(0 if asked is None else len(wanted), len(found), time.monotonic() - began))
         return [*in_order(wanted[: len(found)], found, self.weight), *ranked[len(found) :]]
 
     def _asked(self, snapshot: Snapshot, query: Query, request: Request) -> _Asked | None:
@@ -187,23 +198,27 @@ class Reranker:
             self._encoders[order] = build_encoder(ORDERS[order])
         return self._encoders[order]
 
-    def _compared(
-        self, asked: _Asked, stored: Sequence[StoredPassage], request: Request, began: float
-    ) -> Iterator[list[Rescored]]:
-        """Yield passages compared with the query, in their order, as long as there is time."""
-        texts = [embedded_text(self.pipeline, one.title, one.text, one.ordinal) for one in stored]
-        tokens = self.pipeline.tokenize([text for text, _ in texts])
-        is_limited = self.budget is not None or request.deadline is not None
-        kept = self._kept([text for text, _ in texts], tokens) if is_limited else np.ones(len(texts), bool)
+    def _compared(self, asked: _Asked, texts: Sequence[str], budget_from: float | None) -> Iterator[dict[str, _Best]]:
+        """Yield what different texts have for the query, in their order, as long as there is time.
+
+        Args:
+            asked: the query.
+            texts: no two alike.
+            budget_from: when the budget began to run; None where time is not looked at.
+        """
+        tokens = self.pipeline.tokenize(texts)
+        kept = np.ones(len(texts), bool) if budget_from is None else self._kept(texts, tokens)
         n_missing = np.where(kept, 0, np.diff(tokens.offsets))
         for first, last in _parts(n_missing):
             n_new = int(n_missing[first:last].sum())
-            spent = time.monotonic() - began
-            if self.budget is not None and spent + n_new * self._seconds_a_token > self.budget:
-                return
-            yield self._compared_together(asked, texts[first:last], _part_of(tokens, first, last))
+            began = time.monotonic()
+            if self.budget is not None and budget_from is not None:
+                spent = began - budget_from
+                if spent + n_new * self._seconds_a_token > self.budget:
+                    return
+            yield self._best(asked, texts[first:last], _part_of(tokens, first, last))
             if n_new:
-                self._seconds_a_token = (time.monotonic() - began - spent) / n_new
+                self._seconds_a_token = (time.monotonic() - began) / n_new
 
     def _kept(self, texts: Sequence[str], tokens: Tokens) -> npt.NDArray[np.bool_]:
         """Return which texts need not be embedded."""
@@ -214,25 +229,24 @@ class Reranker:
         found = self._cache.get(keys, sizes.tolist())
         return np.array([key in found for key in keys], bool)
 
-    def _compared_together(self, asked: _Asked, texts: Sequence[tuple[str, int]], tokens: Tokens) -> list[Rescored]:
-        plain = [text for text, _ in texts]
+    def _best(self, asked: _Asked, texts: Sequence[str], tokens: Tokens) -> dict[str, _Best]:
+        """Return what texts have for the query."""
         if self._cache is None:
-            rows = self.pipeline.rows(plain, tokens)
+            rows = self.pipeline.rows(texts, tokens)
         else:
-            rows = self._cache.rows(self.pipeline, plain, tokens, PRECISION)
+            rows = self._cache.rows(self.pipeline, texts, tokens, PRECISION)
         units, norms = split_rows(rows)
         vectors = self.pipeline.encode_rows(units, norms, tokens.offsets, asked.encoder)
-        similar = scoring.similarities(asked.vectors, vectors)
-        found = []
-        for number, (begin, end) in enumerate(itertools.pairwise(tokens.offsets.tolist())):
+        similar = vectors @ asked.vectors.T
+        exactly = asked.vectors.astype(np.float64)
+        found: dict[str, _Best] = {}
+        for text, (begin, end) in zip(texts, itertools.pairwise(tokens.offsets.tolist()), strict=True):
             if begin == end:  # the model sees nothing in it
-                nothing = np.zeros(len(asked.weights), np.float32)
-                found.append(Rescored(asked.query, asked.used, asked.weights, nothing, None))
+                found[text] = np.zeros(len(exactly), np.float32), None
                 continue
-            partners = similar[:, begin:end].argmax(axis=1)
-            best = similar[np.arange(len(partners)), begin + partners]
-            places = tokens.spans[begin + partners] - np.int32(texts[number][1])
-            found.append(Rescored(asked.query, asked.used, asked.weights, best, places))
+            partners = begin + similar[begin:end].argmax(axis=0)
+            best = np.einsum("ij,ij->i", exactly, vectors[partners], dtype=np.float64)
+            found[text] = best.astype(np.float32), tokens.spans[partners]
         return found
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -73,7 +74,10 @@ def main() -> None:
         timed = queries[:: max(1, len(queries) // arguments.timed)][: arguments.timed]
         milliseconds(index, queries[0], Reranker(pipeline), 5)  # starts what is started once
         without = [milliseconds(index, query, None, 1) for query in timed]
-        times = {n: cold_and_warm(index, timed, pipeline, n) for n in arguments.top}
+        times = {}
+        for n in arguments.top:
+            times[n] = cold_and_warm(index, timed, pipeline, n)
+            print(f"{n}: cold {shown(times[n][0])} ms, warm {shown(times[n][1])} ms", file=sys.stderr)
         results = list(evaluate(collection, wanted, workshop))
     print(
         f"{machine()}\n{arguments.set}, {len(queries)} queries; {arguments.model}, maxsim; {len(timed)} queries timed\n"

@@ -10,7 +10,7 @@ import pytest
 
 from vecsearch import Document, Index, preparation
 from vecsearch.pipeline import Pipeline
-from vecsearch.preparation import embedded_text
+from vecsearch.preparation import embedded_texts
 
 TEXTS = [
     "The dog bit the man.",
@@ -63,7 +63,7 @@ def test_a_passage_has_the_tokens_of_its_own_text(
     assert report.n_passages == len(passages)
     n_tokens = 0
     for (_, ordinal), (title, text, ids) in passages.items():
-        tokens = pipeline.tokenize([embedded_text(pipeline, title, text, ordinal)[0]])
+        tokens = pipeline.tokenize([embedded_texts(pipeline, [(title, text, ordinal)])[0][0]])
         expected = list(tokens.entries) if tokens.entries is not None else tokens.ids.tolist()
         assert ([words[number] for number in ids] if tokens.entries is not None else ids) == expected
         n_tokens += len(ids)
