@@ -136,7 +136,7 @@ class Pipeline:
         Args:
             tokenizer: name, or ``"name:key=value,key=value"`` (see ``parse_spec``); ``"word"`` by default.
             embedder: likewise.
-            encoder: likewise; by default what suits the embedder.
+            encoder: likewise; by default what the embedder names, else ``"relative"``.
             max_tokens: longest passage, in tokens.
             precision: see ``Pipeline``.
             registry: where plugins are looked up; by default all that are installed.
@@ -632,11 +632,9 @@ def _identity(plugin: Plugin | None) -> dict[str, Any] | None:
 
 
 def _suiting_encoder(embedder: Embedder) -> str:
-    """Return the positional encoder that suits an embedder, as a specification: its own word, else by its kind."""
+    """Return the positional encoder that suits an embedder, as a specification."""
     own = getattr(embedder, "encoder", None)
-    if isinstance(own, str):
-        return own
-    return "relative" if isinstance(embedder, StaticEmbedder) else "none"
+    return own if isinstance(own, str) else "relative"
 
 
 def build_encoder(spec: str, registry: Registry | None = None) -> PositionalEncoder:

@@ -115,8 +115,8 @@ class StaticEmbedder(Plugin, Protocol):
 class ContextualEmbedder(Plugin, Protocol):
     """Gives every token a vector that depends on its text. Demands its own tokenizer.
 
-    It may have ``scorer``, ``encoder``, ``reference`` and ``takes`` as a ``StaticEmbedder`` may; without the first two,
-    ``"maxsim"`` and ``"none"`` are used.
+    It may have ``scorer``, ``encoder``, ``reference`` and ``takes`` as a ``StaticEmbedder`` may; without ``scorer``,
+    ``"maxsim"`` is used.
 
     It may have a method ``embed_query(text) -> tuple[Tokens, Floats]`` where it treats a query otherwise than a
     passage: all tokens of it, those that stand for no character at its end, and their vectors. And an attribute

@@ -282,6 +282,11 @@ class OnnxEmbedder(EncoderEmbedder):
         return vectors
 
     @property
+    def encoder(self) -> str:
+        """``relative``, which lifts what MiniLM ranks; none for a ColBERT-like model, whose vectors are compared so."""
+        return "relative" if self._late is None else "none"
+
+    @property
     def uses_idf(self) -> bool:
         """Whether rare tokens of a query weigh more: not with a ColBERT-like model, which was trained without."""
         return self._late is None

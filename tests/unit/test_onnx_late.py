@@ -155,3 +155,11 @@ def test_a_search_sums_the_maxima_of_tokens_and_masks_unweighted(tmp_path):
     assert [hit.doc_id for hit in hits] == sorted(expected, key=lambda one: -expected[one])
     for hit in hits:
         assert hit.score == pytest.approx(expected[hit.doc_id], rel=1e-4)
+
+
+def test_only_vectors_that_are_compared_as_they_are_have_no_positions(tmp_path):
+    late = settled(tmp_path / "late", "artifact.metadata", COLBERT)
+    assert Pipeline.from_names(embedder=f"onnx:path={late}").encoder.name == "none"
+    plain = save_folder(tmp_path / "plain")
+    pipeline = Pipeline.from_names(embedder=f"onnx:path={plain}")
+    assert (pipeline.encoder.name, pipeline.encoder.config["order"]) == ("relative", 0.3)
