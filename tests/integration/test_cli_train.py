@@ -102,9 +102,11 @@ def test_text_without_words_is_refused(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_interrupt_leaves_nothing_behind(tmp_path, notes):
     os.mkfifo(tmp_path / "pipe")
-    # a loader that waits: the process is interrupted while it reads
+    # a loader that waits: the process is interrupted while it reads. A test run in the background of a shell ignores
+    # SIGINT, and its children would inherit that
     code = (
-        "import sys, vecsearch.cli\n"
+        "import signal, sys, vecsearch.cli\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import vecsearch_training.model as model\n"
         "def waits(texts, **_):\n"
         f"    open({str(tmp_path / 'pipe')!r})\n"
