@@ -48,6 +48,8 @@ WEIGHT = 2.0
 """ω: standard deviations of the first score that one of the model's score is worth."""
 TOKENS_AT_ONCE = 1_024
 """About as many tokens are embedded between two looks at the clock, where time is limited."""
+MOST_TOKENS = 1 << 14
+"""About as many are compared at a time: their vectors take 25 MB, several times."""
 PRECISION: Precision = "int8"
 """Of the vectors that the cache keeps."""
 _SMALLEST_SIGMA = 1e-6
@@ -209,7 +211,7 @@ class Reranker:
         tokens = self.pipeline.tokenize(texts)
         kept = np.ones(len(texts), bool) if budget_from is None else self._kept(texts, tokens)
         n_missing = np.where(kept, 0, np.diff(tokens.offsets))
-        for first, last in _parts(n_missing):
+        for first, last in _parts(n_missing, np.diff(tokens.offsets)):
             n_new = int(n_missing[first:last].sum())
             began = time.monotonic()
             if self.budget is not None and budget_from is not None:
@@ -299,14 +301,20 @@ def _idf(own: Query, query: Query, snapshot: Snapshot) -> Floats:
     return np.where(overlaps.any(axis=1), rarest, idf.min(initial=1))
 
 
-def _parts(n_missing: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Yield runs of passages (first, last + 1) with about ``TOKENS_AT_ONCE`` tokens to embed, one passage at least."""
-    first, n_tokens = 0, 0
-    for number, n in enumerate(n_missing.tolist()):
-        if number > first and n_tokens + n > TOKENS_AT_ONCE:
+def _parts(n_missing: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Yield runs of passages (first, last + 1), one passage at least.
+
+    Args:
+        n_missing: tokens of each passage that are to be embedded, of which a run has about ``TOKENS_AT_ONCE``.
+        lengths: tokens of each, of which a run has about ``MOST_TOKENS``.
+    """
+    first, n_new, n_tokens = 0, 0, 0
+    for number, (new, length) in enumerate(zip(n_missing.tolist(), lengths.tolist(), strict=True)):
+        if number > first and (n_new + new > TOKENS_AT_ONCE or n_tokens + length > MOST_TOKENS):
             yield first, number
-            first, n_tokens = number, 0
-        n_tokens += n
+            first, n_new, n_tokens = number, 0, 0
+        n_new += new
+        n_tokens += length
     if first < len(n_missing):
         yield first, len(n_missing)
 
