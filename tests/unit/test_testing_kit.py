@@ -1016,7 +1016,7 @@ def test_embedders_that_ship_with_vecsearch_pass(tmp_path):
     (folder / "vocabulary.txt").write_text("\n".join(words) + "\n", "utf-8")
     names = ("model.safetensors", "vocabulary.txt")
     hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
-    (folder / "config.json").write_text(json.dumps({"model_type": "vecsearch", "sha256": hashes}))
+    (folder / "config.json").write_text(json.dumps({"model_type": "vecsearch", "format": 1, "sha256": hashes}))
     configs = {"matrix": given, "static": {"path": str(folder)}}
     assert set(check_plugin("wordllama", configs=configs)) == {
         *("plugin wordllama", "embedder matrix", "embedder static", "embedder wordllama"),
