@@ -69,7 +69,9 @@ def rows_of(folder: Path) -> dict[str, str]:
     connection = sqlite3.connect(f"{(folder / 'meta.db').absolute().as_uri()}?mode=ro", uri=True)
     try:
         schema = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name").fetchall()
-        found = {"sqlite_schema": schema, "keywords": sorted(instances(Database(connection)))}
+        # what SQLite or a library defines as its version likes is compared with nothing
+        own = [row for row in schema if row[2] != "_sqlite_migrations" and not row[2].startswith("keywords_")]
+        found = {"sqlite_schema": own, "keywords": sorted(instances(Database(connection)))}
         for kind, name, _, _ in schema:
             if kind == "table" and not name.startswith("keywords") and name not in UNSEALED:
                 columns = [row[1] for row in connection.execute(f'PRAGMA table_info("{name}")')]

@@ -31,7 +31,7 @@ from vecsearch.stores.manifest import codebook_record, segment_records
 from vecsearch.stores.reading import EmbeddedSnapshot, read_tokens, read_words
 from vecsearch.stores.salvage import reader, refuse_newer
 from vecsearch.stores.sampling import FEWEST, hashes
-from vecsearch.stores.schema import DATABASE_NAME, chunks
+from vecsearch.stores.schema import DATABASE_NAME, FORMAT_VERSION, chunks, migrations
 
 __all__ = ["LOG_NAME", "Damage", "Mend", "damages", "examine", "examine_folder", "last_verified", "remember_verified"]
 
@@ -245,6 +245,26 @@ def _wrong_versions(db: Database) -> Iterator[Damage]:
     version = int(json.loads(db.execute("SELECT value FROM manifest WHERE key = 'format_version'").fetchone()[0]))
     if [name[:4] for name in applied] != [f"{number:04}" for number in range(1, version + 1)]:
         yield _row(f"meta.db: format {version} does not agree with the migrations that were applied")
+    elif version == FORMAT_VERSION and _definitions(db) != _own_definitions():
+        yield _row("meta.db: its tables are not defined as those of this format")
+
+
+def _definitions(db: Database) -> set[tuple[str | None, ...]]:
+    """Return how tables and indexes are defined, but for what SQLite or a library defines as its version likes."""
+    return {
+        row
+        for row in db.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema").fetchall()
+        if row[2] != "_sqlite_migrations" and not row[2].startswith(("keywords_", "sqlite_"))
+    }
+
+
+def _own_definitions() -> set[tuple[str | None, ...]]:
+    own = Database(memory=True)
+    try:
+        migrations.apply(own)
+        return _definitions(own)
+    finally:
+        own.conn.close()
 
 
 def _senseless_files(db: Database) -> Iterator[Damage]:
