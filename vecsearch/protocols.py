@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, runtime_checkable
 
 from vecsearch.types import Document, Tokens, Vocabulary
@@ -214,6 +215,13 @@ class CollectionStatistics:
     mean_length: float
     max_length: int
     background: Floats
+
+    @cached_property
+    def sorted_background(self) -> Floats:
+        """``background`` with each row ascending; sorted when it is first asked for."""
+        import numpy as np
+
+        return np.sort(self.background, axis=1)
 
 
 class Scorer(Plugin, Protocol):

@@ -71,8 +71,7 @@ class VectorSignal:
 
     def approximate(self, embedded: Numbers) -> tuple[Doubles, float]:
         """Return approximate scores of embedded passages, and by how much each may be off."""
-        places = np.arange(len(embedded))
-        parts = ((*self.vectors(some), place) for some, place in _blocks(embedded, places))
+        parts = self._parts(embedded)
         numbers, scores, slack = scoring.best(parts, self.query, self.weights, self.scorer, self.statistics)
         found = np.zeros(len(embedded), np.float64)
         found[numbers] = scores
@@ -81,7 +80,7 @@ class VectorSignal:
     def exact(self, embedded: Numbers) -> Doubles:
         """Return the exact scores of embedded passages: equal texts score equal to the last bit."""
         scores = [np.zeros(0)]
-        for some, _ in _blocks(embedded, embedded):
+        for some in _blocks(embedded):
             vectors, offsets = self.vectors(some)
             scores.append(scoring.score(self.query, self.weights, vectors, offsets, self.scorer, self.statistics))
         return np.concatenate(scores)
@@ -89,7 +88,7 @@ class VectorSignal:
     def similarities(self, embedded: Numbers) -> list[Floats]:
         """Return the similarities that embedded passages are scored by: float32 ``(n_query, n_tokens)`` each."""
         found: list[Floats] = []
-        for some, _ in _blocks(embedded, embedded):
+        for some in _blocks(embedded):
             vectors, offsets = self.vectors(some)
             found += np.split(scoring.similarities(self.query, vectors), offsets[1:-1], axis=1)
         return found
@@ -108,6 +107,19 @@ class VectorSignal:
     def vectors(self, embedded: Numbers) -> tuple[Floats, Offsets]:
         """Return the position-aware vectors of embedded passages."""
         return self.snapshot.vectors(embedded)
+
+    def vector_blocks(self, embedded: Numbers) -> Iterator[tuple[Floats, Offsets]]:
+        """Yield what ``vectors`` returns, some passages at a time."""
+        return self.snapshot.vector_blocks(embedded)
+
+    def _parts(self, embedded: Numbers) -> Iterator[tuple[Floats, Offsets, Numbers]]:
+        """Yield the vectors of embedded passages, with the places that they have among these."""
+        done = 0
+        for some in _blocks(embedded):
+            for vectors, offsets in self.vector_blocks(some):
+                n = len(offsets) - 1
+                yield vectors, offsets, np.arange(done, done + n)
+                done += n
 
     def _reduced(self, similarities: Floats) -> Floats:
         return self.scorer.reduce(similarities, np.array([0, similarities.shape[1]], np.int64))
@@ -145,6 +157,9 @@ class ReencodedSignal(VectorSignal):
         units, norms = directions(self._table, tokens)
         return self._pipeline.encode_rows(units, norms, tokens.offsets, self._encoder), tokens.offsets
 
+    def vector_blocks(self, embedded: Numbers) -> Iterator[tuple[Floats, Offsets]]:
+        yield self.vectors(embedded)
+
 
 class AlignedSignal(VectorSignal):
     """Scores passages by the best alignment with the query. Its approximate scores are those without alignment.
@@ -172,7 +187,7 @@ class AlignedSignal(VectorSignal):
 
     def exact(self, embedded: Numbers) -> Doubles:
         scores = [np.zeros(0)]
-        for some, _ in _blocks(embedded, embedded):
+        for some in _blocks(embedded):
             vectors, offsets = self.vectors(some)
             scores.append(
                 scoring.score_aligned(
@@ -200,6 +215,6 @@ class AlignedSignal(VectorSignal):
         return self.scorer.transform(reduced, np.full(best.shape[1], n_tokens, np.int64), self.statistics)
 
 
-def _blocks(embedded: Numbers, places: Numbers) -> Iterator[tuple[Numbers, Numbers]]:
+def _blocks(embedded: Numbers) -> Iterator[Numbers]:
     for begin in range(0, len(embedded), BLOCK_PASSAGES):
-        yield embedded[begin : begin + BLOCK_PASSAGES], places[begin : begin + BLOCK_PASSAGES]
+        yield embedded[begin : begin + BLOCK_PASSAGES]

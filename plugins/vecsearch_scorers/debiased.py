@@ -19,7 +19,6 @@ __all__ = ["LARGEST_CHANCE", "DebiasedMaxSimScorer", "expected_maxima"]
 
 LARGEST_CHANCE = 0.95
 """What chance is taken to give at most, so that a perfect match always counts, and by no factor above 20."""
-_FEW = 16  # order statistics up to which np.partition is faster than np.sort, measured on 8 rows of 4,096
 
 
 class DebiasedMaxSimScorer:
@@ -81,7 +80,7 @@ class DebiasedMaxSimScorer:
         # which lengths there are, by counting: np.unique would sort all of them
         occurs = np.bincount(lengths) > 0
         place = (np.cumsum(occurs) - 1)[lengths]
-        slopes = (1 / (1 - expected_maxima(statistics.background, np.flatnonzero(occurs)))).astype(np.float32)
+        slopes = (1 / (1 - expected_maxima(statistics.sorted_background, np.flatnonzero(occurs)))).astype(np.float32)
         one = np.float32(1)
         slope_of = np.empty(len(lengths), np.float32)
         for similarities, slope, row in zip(reduced, slopes, transformed, strict=True):  # a row stays in the cache
@@ -98,7 +97,7 @@ class DebiasedMaxSimScorer:
 
     def sensitivity(self, weights: Floats, statistics: CollectionStatistics) -> float:
         """Return Σ_i |w_i| / (1 − μ_i(L)) of the longest passage: chance, and with it the slope, grows with length."""
-        chance = expected_maxima(statistics.background, np.array([statistics.max_length]))[:, 0]
+        chance = expected_maxima(statistics.sorted_background, np.array([statistics.max_length]))[:, 0]
         return float((np.abs(weights.astype(np.float64)) / (1 - chance)).sum())
 
 
@@ -106,7 +105,7 @@ def expected_maxima(background: Floats, lengths: Offsets) -> npt.NDArray[np.floa
     """Return the maximum that so many tokens of the background are expected to have.
 
     Args:
-        background: float32 ``(n_query, n_sample)``, similarities in no order.
+        background: float32 ``(n_query, n_sample)``, similarities, each row ascending.
         lengths: int64 ``(n_lengths,)`` ≥ 1.
 
     Returns:
@@ -114,7 +113,7 @@ def expected_maxima(background: Floats, lengths: Offsets) -> npt.NDArray[np.floa
         statistics as ``numpy.quantile`` does, and at most ``LARGEST_CHANCE``. Zeros where the background is empty.
 
     Example:
-        >>> expected_maxima(np.array([[0.5, 0.0, 0.25]], dtype=np.float32), np.array([1, 2, 3])).round(3).tolist()
+        >>> expected_maxima(np.array([[0.0, 0.25, 0.5]], dtype=np.float32), np.array([1, 2, 3])).round(3).tolist()
         [[0.25, 0.333, 0.375]]
     """
     n_query, n_sample = background.shape
@@ -123,9 +122,7 @@ def expected_maxima(background: Floats, lengths: Offsets) -> npt.NDArray[np.floa
     place = (1 - 1 / (lengths + 1)) * (n_sample - 1)
     below = np.floor(place).astype(np.int64)
     above = np.minimum(below + 1, n_sample - 1)
-    wanted = np.unique(np.concatenate([below, above]))
-    in_order = np.partition(background, wanted, axis=1) if len(wanted) <= _FEW else np.sort(background, axis=1)
-    low = in_order[:, below].astype(np.float64)
-    high = in_order[:, above].astype(np.float64)
+    low = background[:, below].astype(np.float64)
+    high = background[:, above].astype(np.float64)
     expected: npt.NDArray[np.float64] = np.minimum(low + (place - below) * (high - low), LARGEST_CHANCE)
     return expected

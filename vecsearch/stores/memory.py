@@ -341,6 +341,9 @@ class _MemorySnapshot:
     def vectors(self, embedded: Numbers) -> tuple[Floats, Offsets]:
         return _joined([self._state.sequences[number] for number in embedded.tolist()], self._state.dim)
 
+    def vector_blocks(self, embedded: Numbers) -> Iterator[tuple[Floats, Offsets]]:
+        yield self.vectors(embedded)
+
     def vectors_at(self, embedded: Numbers, positions: Numbers) -> Floats:
         pairs = zip(embedded.tolist(), positions.tolist(), strict=True)
         rows = [self._state.sequences[number].vectors[position] for number, position in pairs]

@@ -64,6 +64,12 @@ class TokenBatch:
     ids: Ids
     rows: Floats | None = None
 
+    def part(self, first: int, last: int) -> TokenBatch:
+        """Return the passages from ``first`` on before ``last``."""
+        begin, end = int(self.offsets[first]), int(self.offsets[last])
+        rows = None if self.rows is None else self.rows[begin:end]
+        return TokenBatch(self.offsets[first : last + 1] - begin, self.ids[begin:end], rows)
+
 
 Encode: TypeAlias = "Callable[[TokenBatch], Floats]"
 """Computes position-aware vectors float32 ``(n_tokens, dim)`` of a batch. The engine gives it to its store."""
@@ -349,6 +355,10 @@ class Snapshot(Protocol):
 
     def vectors(self, embedded: Numbers) -> tuple[Floats, Offsets]:
         """Return the position-aware vectors of embedded passages, flat, in the order asked."""
+        ...
+
+    def vector_blocks(self, embedded: Numbers) -> Iterator[tuple[Floats, Offsets]]:
+        """Yield what ``vectors`` returns in runs of passages, as large as it is fast to work on at a time."""
         ...
 
     def vectors_at(self, embedded: Numbers, positions: Numbers) -> Floats:

@@ -54,7 +54,9 @@ KEPT_TOKENS = 50_000
 TOGETHER_CODED = 1_024
 """Query tokens that are compared with all coded passages at a time: making the vectors takes longer than comparing."""
 ENCODED_AT_ONCE = 512
-"""Passages whose vectors are made at a time where all are compared."""
+"""Passages whose tokens are read at a time where all are compared."""
+CACHED_TOKENS = 1_024
+"""Tokens whose vectors are made and compared at a time, so that they are still in the cache."""
 
 _FILE_COLUMNS = "files.root, files.path"
 _PASSAGE_COLUMNS = "passages.doc_no, ordinal, start, line, embedded_no, n_terms, text, passages.checksum"
@@ -190,7 +192,10 @@ class _Parts:
             yield part.vectors, part.offsets, part.numbers
         for begin in range(0, len(self._coded), ENCODED_AT_ONCE):
             some = self._coded[begin : begin + ENCODED_AT_ONCE]
-            yield (*self._snapshot.vectors(some), some)
+            done = 0
+            for vectors, offsets in self._snapshot.encoded(some):
+                yield vectors, offsets, some[done : done + len(offsets) - 1]
+                done += len(offsets) - 1
 
 
 def _wanted(coded: Numbers, queries: Sequence[ScanQuery]) -> Numbers:
@@ -308,6 +313,9 @@ class EmbeddedSnapshot:
                 yield self._direct(query, query.allowed, scorer)
                 continue
             found = coded.candidates(query, scorer, depth)
+            if not len(numbers):
+                yield found
+                continue
             numbers, scores = np.concatenate([numbers, found.embedded]), np.concatenate([scores, found.scores])
             order = np.argsort(numbers)
             yield replace(found, embedded=numbers[order], scores=scores[order], slack=slack)
@@ -332,20 +340,49 @@ class EmbeddedSnapshot:
         ]
         return np.concatenate(pieces), offsets
 
+    def vector_blocks(self, embedded: Numbers) -> Iterator[tuple[Floats, Offsets]]:
+        numbers = embedded.tolist()
+        if not self._view.are_coded(embedded).all() or any(number in self._made for number in numbers):
+            yield self.vectors(embedded)
+            return
+        self._make_room(embedded)
+        done = 0
+        for vectors, offsets in self.encoded(embedded):
+            self._keep(numbers[done : done + len(offsets) - 1], vectors, offsets)
+            yield vectors, offsets
+            done += len(offsets) - 1
+
+    def encoded(self, coded: Numbers) -> Iterator[tuple[Floats, Offsets]]:
+        """Yield the vectors of coded passages, made from their tokens, block by block."""
+        tokens = read_tokens(self._db, coded.tolist(), self._row_format, self._folder)
+        for first, last in scoring.blocks(tokens.offsets, CACHED_TOKENS):
+            some = tokens.part(first, last)
+            yield self._encode(some), some.offsets
+
     def _made_of(self, coded: Numbers) -> dict[int, Floats]:
         """Return the vectors of coded passages by number."""
         # subtle: an encoder rounds differently in another company of passages, so what was made last is kept: the few
         # that are scored exactly at the end of a search are then explained by the very same vectors
-        wanted = dict.fromkeys(coded.tolist())
-        new = [number for number in wanted if number not in self._made]
+        new = [number for number in dict.fromkeys(coded.tolist()) if number not in self._made]
         if new:
-            tokens = read_tokens(self._db, new, self._row_format, self._folder)
-            if self._n_made + int(tokens.offsets[-1]) > KEPT_TOKENS:
-                self._made = {number: made for number, made in self._made.items() if number in wanted}
-                self._n_made = sum(map(len, self._made.values()))
-            self._made.update(zip(new, np.split(self._encode(tokens), tokens.offsets[1:-1]), strict=True))
-            self._n_made += int(tokens.offsets[-1])
+            self._make_room(coded)
+            done = 0
+            for vectors, offsets in self.encoded(np.array(new, np.int64)):
+                self._keep(new[done : done + len(offsets) - 1], vectors, offsets)
+                done += len(offsets) - 1
         return self._made
+
+    def _make_room(self, wanted: Numbers) -> None:
+        """Forget made vectors of other passages than those that are wanted now, where they would be too many."""
+        n_new = int(self._view.lengths_of(wanted).sum())
+        if self._n_made + n_new > KEPT_TOKENS:
+            still = set(wanted.tolist())
+            self._made = {number: made for number, made in self._made.items() if number in still}
+            self._n_made = sum(map(len, self._made.values()))
+
+    def _keep(self, numbers: Sequence[int], vectors: Floats, offsets: Offsets) -> None:
+        self._made.update(zip(numbers, np.split(vectors, offsets[1:-1]), strict=True))
+        self._n_made += len(vectors)
 
     def vectors_at(self, embedded: Numbers, positions: Numbers) -> Floats:
         assert self._row_format is not None, "the snapshot was opened for documents only"
