@@ -287,13 +287,15 @@ def _displayed(path: str) -> str:
 
 
 def _patterns(option: str, patterns: Sequence[str]) -> GitIgnoreSpec | None:
+    if not isinstance(patterns, list | tuple) or not all(isinstance(pattern, str) for pattern in patterns):
+        raise UsageError(f"{option} is {patterns!r:.80}; it must be a list of patterns as in .gitignore")
     if not patterns:
         return None
     from pathspec import GitIgnoreSpec
 
     try:
         return GitIgnoreSpec.from_lines(patterns)
-    except ValueError as error:
+    except (ValueError, re.error) as error:
         raise UsageError(f"{option} {list(patterns)!r}: {error}; write patterns as in .gitignore") from error
 
 
@@ -400,6 +402,6 @@ def _ignore_file(path: str) -> GitIgnoreSpec | None:
             continue
         try:
             patterns += GitIgnoreSpec.from_lines([line]).patterns
-        except ValueError:
+        except (ValueError, re.error):
             continue
     return GitIgnoreSpec(patterns)

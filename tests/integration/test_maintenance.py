@@ -185,6 +185,28 @@ def test_files_of_lost_documents_are_read_again_by_the_next_run(folder: Path) ->
         assert index.search("file", 1)[0].path == "/texts/0.txt"
 
 
+@pytest.mark.parametrize(
+    "change_of_file", ["file = '../' || file", "file = file || '.txt'", "size = -1", "file = NULL"]
+)
+def test_a_record_of_a_file_that_cannot_be_is_damage_that_is_mended(folder: Path, change_of_file: str) -> None:
+    before = answers(folder)
+    with sqlite3.connect(folder / "meta.db", isolation_level=None) as db:
+        (defined,) = db.execute("SELECT sql FROM sqlite_schema WHERE name = 'segments'").fetchone()
+        db.execute("PRAGMA writable_schema = 1")
+        db.execute("UPDATE sqlite_schema SET sql = replace(sql, ' NOT NULL', '') WHERE name = 'segments'")
+    db.close()
+    change(folder, f"UPDATE segments SET {change_of_file} WHERE segment_no = (SELECT min(segment_no) FROM segments)")
+    with sqlite3.connect(folder / "meta.db", isolation_level=None) as db:
+        db.execute("PRAGMA writable_schema = 1")
+        db.execute("UPDATE sqlite_schema SET sql = ? WHERE name = 'segments'", [defined])
+    db.close()
+    with pytest.raises(IndexDamagedError, match="the record of the file"), opened(folder) as index:
+        index.search(QUERY, 5)
+    assert not verify(folder).is_sound
+    repair(folder, pipeline=tiny_pipeline())
+    assert answers(folder) == before
+
+
 # what texts say cannot be made again
 FOLLOWING = {name: sql for name, sql in QUIET_DAMAGES.items() if "passages" not in sql or "counters" in sql}
 

@@ -111,7 +111,7 @@ def test_folder_that_is_named_is_read_even_where_its_repository_ignores_it(tmp_p
 
 def test_gitignore_with_lines_that_are_no_patterns_is_read_as_far_as_it_goes(tmp_path):
     make(tmp_path, {"a.txt": "x", "b.txt": "x"})
-    (tmp_path / ".gitignore").write_bytes(b"\xef\xbb\xbfa.txt\r\n!\r\n\\\n\xff\xfe[\n")
+    (tmp_path / ".gitignore").write_bytes(b"\xef\xbb\xbfa.txt\r\n!\r\n\\\n\xff\xfe[\n[o-;]\n")
     assert found(tmp_path) == ["b.txt"]
 
 
@@ -155,6 +155,15 @@ def test_exclude_leaves_out_files_and_whole_folders(tmp_path):
 def test_pattern_that_is_none_is_refused(tmp_path, option):
     with pytest.raises(UsageError, match=f"{option} .*write patterns as in .gitignore"):
         list(walk(tmp_path, suffixes=SUFFIXES, **{option: ["!"]}))
+    with pytest.raises(UsageError, match=f"{option} .*write patterns as in .gitignore"):
+        list(walk(tmp_path, suffixes=SUFFIXES, **{option: ["[o-;]"]}))
+
+
+@pytest.mark.parametrize("option", ["glob", "exclude"])
+@pytest.mark.parametrize("patterns", ["*.md", 7, [None], {"*.md": 1}])
+def test_patterns_that_are_no_list_of_texts_are_refused(tmp_path, option, patterns):
+    with pytest.raises(UsageError, match=f"{option} is .*list of patterns"):
+        list(walk(tmp_path, suffixes=SUFFIXES, **{option: patterns}))
 
 
 def test_links_are_never_followed_inside_a_folder(tmp_path):

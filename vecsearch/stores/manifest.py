@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from vecsearch.stores.files import StoredFile
+from vecsearch.stores.files import SUFFIXES, StoredFile
 from vecsearch.stores.protocol import Depth
 from vecsearch.stores.schema import damaged_row
 from vecsearch.stores.segments import SegmentRecord
@@ -57,11 +57,33 @@ def _has_codes(db: Database) -> bool:
     return bool(db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'codebooks'").fetchone()[0])
 
 
+def _stored(db: Database, file: object, sha256: object, size: object, crcs: object, *numbers: object) -> StoredFile:
+    """Return what a row says of a file, with some numbers of it, after a look at whether it can be.
+
+    Raises:
+        IndexDamagedError: the name is no name of our files, or a value has another type.
+    """
+    is_name = isinstance(file, str) and Path(file).name == file and Path(file).suffix in SUFFIXES
+    if (
+        is_name
+        and isinstance(sha256, str)
+        and isinstance(crcs, bytes)
+        and all(isinstance(number, int) and number >= 0 for number in (size, *numbers))
+    ):
+        return StoredFile(file, sha256, size, crcs)  # type: ignore[arg-type]  # seen above
+    home = Path(db.execute("PRAGMA database_list").fetchone()[2]).parent
+    raise damaged_row(home, f"the record of the file {file!r:.80}")
+
+
 def segment_records(db: Database) -> list[tuple[int, SegmentRecord]]:
-    """Return all segments that the manifest names, with their numbers."""
+    """Return all segments that the manifest names, with their numbers.
+
+    Raises:
+        IndexDamagedError: a row names what cannot be.
+    """
     codebook = "codebook_no" if _has_codes(db) else "NULL"
     return [
-        (number, SegmentRecord(StoredFile(file, sha256, size, crcs), n_vectors, dim, codebook_no))
+        (number, SegmentRecord(_stored(db, file, sha256, size, crcs, n_vectors, dim), n_vectors, dim, codebook_no))
         for number, file, sha256, size, crcs, n_vectors, dim, codebook_no in db.execute(
             f"SELECT segment_no, file, sha256, size, crcs, n_vectors, dim, {codebook} "  # noqa: S608 - constants
             f"FROM segments ORDER BY segment_no"
@@ -82,13 +104,17 @@ def insert_segment(db: Database, record: SegmentRecord) -> int:
 
 
 def codebook_record(db: Database) -> CodebookRecord | None:
-    """Return the codebook of the index, None while it has none."""
+    """Return the codebook of the index, None while it has none.
+
+    Raises:
+        IndexDamagedError: its row names what cannot be.
+    """
     if not _has_codes(db):
         return None
     row = db.execute(
         "SELECT codebook_no, file, sha256, size, crcs, n_cells, n_tokens FROM codebooks ORDER BY codebook_no DESC"
     ).fetchone()
-    return None if row is None else CodebookRecord(row[0], StoredFile(*row[1:5]), row[5], row[6])
+    return None if row is None else CodebookRecord(row[0], _stored(db, *row[1:7]), row[5], row[6])
 
 
 def insert_codebook(db: Database, codebook: NewCodebook) -> int:
