@@ -427,6 +427,8 @@ class RowTable:
         self._norms: Floats = np.zeros(0, np.float32)
         self._n_rows = 0
         self._places: Ids = np.zeros(0, np.int32)  # of the row of each id; −1 where it has none
+        self._ids: Ids = np.zeros(0, np.int32)  # of each row
+        self._uses: Ids = np.zeros(0, np.int32)  # how many batches asked for each row of late
 
     def take(self, ids: Ids) -> tuple[Floats, Floats]:
         """Return unit rows float32 ``(n, dim)`` and norms float32 ``(n,)`` of token ids int32 ``(n,)`` ≥ 0."""
@@ -434,16 +436,27 @@ class RowTable:
             if len(ids):
                 self._make_room(int(ids.max()) + 1)
                 missing = np.unique(ids[self._places[ids] < 0])
-                if self._n_rows + len(missing) > max(ROW_BYTES // (4 * self._pipeline.dim), len(self._norms)):
-                    # full: what is frequent is soon there again
-                    self._places[:] = -1
-                    self._n_rows = 0
-                    missing = np.unique(ids)
+                room = max(ROW_BYTES // (4 * self._pipeline.dim), len(self._norms))
+                while self._n_rows and self._n_rows + len(missing) > room:
+                    self._keep_frequent()
+                    missing = np.unique(ids[self._places[ids] < 0])
                 self._grow(self._n_rows + len(missing))
                 for begin in range(0, len(missing), 1 << 14):
                     self._fill(missing[begin : begin + (1 << 14)])
             places = self._places[ids]
+            self._uses[places] += 1
             return self._units[places], self._norms[places]
+
+    def _keep_frequent(self) -> None:
+        """Keep the half of the rows that was asked for most often, counting what is long ago less and less."""
+        n = self._n_rows // 2
+        kept = np.sort(np.argsort(-self._uses[: self._n_rows], kind="stable")[:n])
+        self._places[self._ids[: self._n_rows]] = -1
+        for rows in (self._units, self._norms, self._ids, self._uses):
+            rows[:n] = rows[kept]
+        self._places[self._ids[:n]] = np.arange(n, dtype=np.int32)
+        self._uses[:n] //= 2
+        self._n_rows = n
 
     def _make_room(self, n_ids: int) -> None:
         if n_ids > len(self._places):
@@ -457,7 +470,9 @@ class RowTable:
         units = np.zeros((size, self._pipeline.dim), np.float32)
         units[: self._n_rows] = self._units[: self._n_rows]
         self._units = units
-        self._norms = np.concatenate([self._norms, np.zeros(size - len(self._norms), np.float32)])
+        more = size - len(self._norms)
+        self._norms = np.concatenate([self._norms, np.zeros(more, np.float32)])
+        self._ids, self._uses = (np.concatenate([row, np.zeros(more, np.int32)]) for row in (self._ids, self._uses))
 
     def _fill(self, ids: npt.NDArray[np.signedinteger]) -> None:
         closed = self._pipeline.closed_vocabulary
@@ -470,6 +485,7 @@ class RowTable:
         rows = slice(self._n_rows, self._n_rows + len(ids))
         self._units[rows], self._norms[rows] = split_rows(self._pipeline.entry_rows(entries, starts_word))
         self._places[ids] = np.arange(rows.start, rows.stop, dtype=np.int32)
+        self._ids[rows], self._uses[rows] = ids, 0
         self._n_rows = rows.stop
 
 

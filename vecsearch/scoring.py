@@ -34,6 +34,9 @@ BLOCK_TOKENS = 1 << 12
 """Tokens scored at a time: what a block of them (4 MiB of 256 dimensions) gives is still in the cache when reduced."""
 MOST_VALUES = 1 << 24
 """Reduced similarities that wait to be transformed (64 MiB)."""
+FEW = 64
+"""Up to so many query tokens OpenBLAS is a third faster with the long matrix first; of more, similarities are reduced
+three times as fast where those of one query token lie side by side (docs/decisions.md)."""
 TOGETHER = 64
 """Query tokens that meet a block in one product, where there are several queries."""
 
@@ -118,12 +121,13 @@ def _score_together(parts: Iterable[Part], queries: Sequence[WeighedQuery], scor
     for vectors, offsets, numbers in parts:
         for first, last in blocks(offsets):
             begin, end = int(offsets[first]), int(offsets[last])
-            # the long matrix comes first: OpenBLAS is a third faster that way round (docs/decisions.md)
-            products = (vectors[begin:end] @ joined).T
+            some = vectors[begin:end]
+            products = (some @ joined).T if joined.shape[1] <= FEW else joined.T @ some.T
             live = numbers[first:last] >= 0
+            found = scorer.reduce(products, offsets[first : last + 1] - begin)[:, live]
+            n_values += found.size
             for reduced, (top, bottom) in zip(reduced_parts, itertools.pairwise(bounds), strict=True):
-                reduced.append(scorer.reduce(products[top:bottom], offsets[first : last + 1] - begin)[:, live])
-                n_values += reduced[-1].size
+                reduced.append(found[top:bottom])
             numbers_parts.append(numbers[first:last][live])
             lengths_parts.append(np.diff(offsets[first : last + 1])[live])
             if n_values >= MOST_VALUES:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -349,6 +350,30 @@ def test_a_table_that_failed_is_asked_again() -> None:
     with pytest.raises(PluginError, match="away"):
         table.take(np.zeros(1, np.int32))
     assert table.take(np.zeros(1, np.int32))[1].tolist() == [4]
+
+
+def test_a_full_table_keeps_the_rows_that_are_asked_for_most_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vecsearch.pipeline.ROW_BYTES", 1024 * 4 * TinyEmbedder().dim)
+    words = [f"word{number}" for number in range(9000)]
+    expected = split_rows(TinyEmbedder().rows(words, np.ones(9000, bool)))
+    asked: Counter[int] = Counter()
+
+    def words_of(ids: np.ndarray) -> list[str]:
+        asked.update(ids.tolist())
+        return [words[number] for number in ids.tolist()]
+
+    table = RowTable(tiny_pipeline(), words_of)
+    generator = np.random.default_rng(0)
+    for first in range(100, 9000, 100):
+        ids = generator.permutation(np.concatenate([np.arange(100), np.arange(first, first + 100)])).astype(np.int32)
+        units, norms = table.take(ids)
+        assert np.array_equal(units, expected[0][ids])
+        assert np.array_equal(norms, expected[1][ids])
+    assert {asked[number] for number in range(100)} == {1}
+    # more in one batch than there is room for
+    units, norms = table.take(np.arange(9000, dtype=np.int32))
+    assert np.array_equal(units, expected[0])
+    assert np.array_equal(norms, expected[1])
 
 
 def test_threads_share_a_table() -> None:

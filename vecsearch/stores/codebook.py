@@ -38,6 +38,8 @@ FEWEST_RARE = 8
 """… and so many at least."""
 FEW_CELLS = 8_192
 """So many centres are all compared with a query in less time than the graph takes to find the nearest of them."""
+FEW_PAIRS = 4_096
+"""So many comparisons of tokens with centres are as fast by FAISS; more are three times as fast by NumPy's BLAS."""
 ENCODE_TOKENS = 8_192
 """As many vectors are coded at a time, so that they stay in the cache."""
 
@@ -82,8 +84,7 @@ class Codebook:
         self._centres = centres_of(parts.graph)
         if not np.isfinite(self._centres).all():
             raise ValueError("the centres of a codebook must be finite")
-        rare_centres = self._centres[self._first_rare :]
-        self._rare_half_norms = np.einsum("ij,ij->i", rare_centres, rare_centres) / 2
+        self._half_norms = np.einsum("ij,ij->i", self._centres, self._centres) / 2
         self._quantizer = faiss().ProductQuantizer(self._width, len(self._patterns), 4)
         faiss().copy_array_to_vector(self._patterns.ravel(), self._quantizer.centroids)
         self._quantizer.sync_transposed_centroids()
@@ -198,7 +199,7 @@ class Codebook:
             n_rare = min(max(n_probe // RARE_SHARE, FEWEST_RARE), n_rare)
         centres = self._centres[self._first_rare :]
         of_rare = self.padded(query) @ centres.T if products is None else products[:, self._first_rare :]
-        nearness = of_rare if alone is None else self.padded(alone) @ centres.T - self._rare_half_norms
+        nearness = of_rare if alone is None else self.padded(alone) @ centres.T - self._half_norms[self._first_rare :]
         rare = np.argpartition(-nearness, n_rare - 1, axis=1)[:, :n_rare].astype(np.int64)
         return [
             Probe(cells, similarities),
@@ -283,9 +284,7 @@ class Codebook:
         for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
             tokens = order[begin:end]
             cells_of_type = slice(int(first[tokens[0]]), int(first[tokens[0]] + counts[tokens[0]]))
-            # subtle: by FAISS, whose threads can be held to one: NumPy's wait for each other in products so small
-            _, nearest = faiss().knn(vectors[tokens], self._centres[cells_of_type], 1)
-            cells[tokens] = cells_of_type.start + nearest[:, 0]
+            cells[tokens] = cells_of_type.start + self._nearest_of(vectors[tokens], cells_of_type)
         others = np.flatnonzero(~known & (types >= 0))
         if len(others):
             different, firsts, inverse = np.unique(types[others], return_index=True, return_inverse=True)
@@ -300,6 +299,18 @@ class Codebook:
         if len(untyped):
             cells[untyped] = self._nearest_rare(vectors[untyped])
         return cells
+
+    def _nearest_of(self, vectors: Floats, cells: slice) -> Numbers:
+        """Return which of some cells has the nearest centre to each vector."""
+        n_cells = cells.stop - cells.start
+        if len(vectors) * n_cells < FEW_PAIRS:
+            # subtle: by FAISS, whose threads can be held to one: NumPy's wait for each other in products so small
+            nearest: Numbers = faiss().knn(vectors, self._centres[cells], 1)[1][:, 0]
+            return nearest
+        nearness = vectors @ self._centres[cells].T
+        nearness -= self._half_norms[cells]
+        found: Numbers = nearness.argmax(axis=1)
+        return found
 
     def _nearest_rare(self, vectors: Floats) -> Ids:
         """Return the nearest of the cells that are no type's, of all cells where every one is a type's."""

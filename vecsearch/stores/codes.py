@@ -207,8 +207,8 @@ def coded(
     Args:
         codebook: trained.
         blocks: vectors float32 ``(n, dim)``, types int32 ``(n,)`` and numbers int64 ``(n,)`` ≥ 0, the passages that the
-            tokens belong to. Another thread reads each while the one before is coded. Two
-            blocks are in memory at a time, and ``code_size + 20`` bytes a token.
+            tokens belong to. One thread reads a block while another finds the cells of the one before, and this one
+            codes the one before that: three blocks are in memory at a time, and ``code_size + 20`` bytes a token.
         n_tokens: of all blocks, as far as is known: memory is taken for so many at once.
         rare: cells that rare types were given; those found now are added.
 
@@ -219,16 +219,16 @@ def coded(
     all_codes = np.empty((n_tokens, codebook.code_size), np.uint8)
     all_cells, all_numbers = np.empty(n_tokens, np.int32), np.empty(n_tokens, np.int64)
     n = 0
-    for vectors, types, numbers in ahead(blocks):
-        if vectors.shape != (len(numbers), codebook.dim) or types.shape != numbers.shape:
-            raise ValueError(
-                f"a block has vectors {vectors.shape}, types {types.shape} and numbers {numbers.shape}; "
-                f"they must be (n, {codebook.dim}), (n,) and (n,)"
-            )
-        if len(numbers) and numbers.min() < 0:
-            raise ValueError(f"a passage has the number {numbers.min()}; numbers must be 0 or more")
+
+    def in_cells() -> Iterator[tuple[Floats, Ids, Numbers]]:
+        for vectors, types, numbers in ahead(blocks):
+            _check(codebook, vectors, types, numbers)
+            with one_thread():
+                cells = codebook.cells(vectors, types, rare)
+            yield vectors, cells, numbers
+
+    for vectors, cells, numbers in ahead(in_cells()):
         with one_thread():
-            cells = codebook.cells(vectors, types, rare)
             codes = codebook.encode(vectors, cells)
         end = n + len(numbers)
         if end > len(all_cells):
@@ -249,6 +249,16 @@ def coded(
             yield layout.slots_of(begin, end, all_numbers[order[layout.tokens[begin] : layout.tokens[end]]])
 
     return Written(n, layout.n_bytes, pieces())
+
+
+def _check(codebook: Codebook, vectors: Floats, types: Ids, numbers: Numbers) -> None:
+    if vectors.shape != (len(numbers), codebook.dim) or types.shape != numbers.shape:
+        raise ValueError(
+            f"a block has vectors {vectors.shape}, types {types.shape} and numbers {numbers.shape}; "
+            f"they must be (n, {codebook.dim}), (n,) and (n,)"
+        )
+    if len(numbers) and numbers.min() < 0:
+        raise ValueError(f"a passage has the number {numbers.min()}; numbers must be 0 or more")
 
 
 def merged(codebook: Codebook, parts: Sequence[Codes], allowed: Bytes | None = None) -> Written:

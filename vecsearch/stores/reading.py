@@ -193,7 +193,7 @@ class _Parts:
         for begin in range(0, len(self._coded), ENCODED_AT_ONCE):
             some = self._coded[begin : begin + ENCODED_AT_ONCE]
             done = 0
-            for vectors, offsets in self._snapshot.encoded(some):
+            for vectors, offsets in self._snapshot.encoded(some, scoring.BLOCK_TOKENS):
                 yield vectors, offsets, some[done : done + len(offsets) - 1]
                 done += len(offsets) - 1
 
@@ -352,10 +352,10 @@ class EmbeddedSnapshot:
             yield vectors, offsets
             done += len(offsets) - 1
 
-    def encoded(self, coded: Numbers) -> Iterator[tuple[Floats, Offsets]]:
-        """Yield the vectors of coded passages, made from their tokens, block by block."""
+    def encoded(self, coded: Numbers, n_tokens: int = CACHED_TOKENS) -> Iterator[tuple[Floats, Offsets]]:
+        """Yield the vectors of coded passages, made from their tokens, ``n_tokens`` or so at a time."""
         tokens = read_tokens(self._db, coded.tolist(), self._row_format, self._folder)
-        for first, last in scoring.blocks(tokens.offsets, CACHED_TOKENS):
+        for first, last in scoring.blocks(tokens.offsets, n_tokens):
             some = tokens.part(first, last)
             yield self._encode(some), some.offsets
 
