@@ -163,9 +163,10 @@ def _after_grapheme(text: str, start: int, stop: int, end: int) -> int:
 def _best_window(text: str, lines: list[tuple[int, int]], matches: Sequence[Match], n_lines: int) -> tuple[int, int]:
     starts = range(max(1, len(lines) - n_lines + 1))
     gains = [_gain(matches, lines[first][0], lines[min(first + n_lines, len(lines)) - 1][1]) for first in starts]
-    best = [first for first, found in enumerate(gains) if found >= max(gains) - 1e-6]
+    most = max(gains)
+    best = [first for first, found in enumerate(gains) if found >= most - 1e-6]
     # of several windows that answer as much the middle one, which shows what stands around the matches
-    first = best[len(best) // 2] if max(gains) > 0 else 0
+    first = best[len(best) // 2] if most > 0 else 0
     last = min(first + n_lines, len(lines))
     while first < last - 1 and not text[slice(*lines[first])].strip():
         first += 1
