@@ -46,7 +46,8 @@ def fit_pca(
         cache: of embeddings, or None.
 
     Raises:
-        UsageError: the embedder is not contextual, is reduced already, or has no more than ``dim`` numbers.
+        UsageError: the embedder is not contextual, is reduced already, or has no more than ``dim`` numbers; the
+            positional encoder cannot have vectors of ``dim`` numbers.
         VectorsError: there are too few tokens.
         PluginError: a plugin raised, or broke its contract.
     """
@@ -60,6 +61,10 @@ def fit_pca(
         raise UsageError(
             f"PCA to {dim!r:.40} numbers: it must be 1 or more, and less than the {embedder.dim} there are"
         )
+    try:
+        pipeline.check_encoder(dim)
+    except VectorsError as error:
+        raise UsageError(f"PCA to {dim} numbers: {error}; or ask PCA for another number") from error
     units = _sampled(pipeline, _stretches(pipeline, documents), cache)
     needed = FEWEST_OF_DIM * embedder.dim
     if len(units) < needed:

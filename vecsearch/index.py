@@ -97,13 +97,16 @@ class Index:
             UsageError: there is no such durability, or the memory is too small.
             IndexExistsError: there is an index, or the folder holds other things.
             PluginNotFoundError: a default plugin is not installed.
+            VectorsError: the positional encoder cannot have vectors of the embedder's length.
             StorageError, IndexReadOnlyError: the folder cannot be made or written.
         """
         from vecsearch.stores import creation
 
         pipeline = pipeline or Pipeline.from_names()
         folder = Path(path)
-        checked_memory(memory)  # before the folder is made
+        # before the folder is made
+        checked_memory(memory)
+        pipeline.check_encoder()
         creation.create(folder, pipeline.identity, pipeline.configuration, pipeline.artefacts, durability=durability)
         return cls._over_folder(folder, pipeline, cache, read_only=False, durability=durability, memory=memory)
 

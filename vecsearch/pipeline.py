@@ -311,6 +311,19 @@ class Pipeline:
             kind="positional encoder",
         )
 
+    def check_encoder(self, dim: int | None = None) -> None:
+        """Try the positional encoder on two rows, so that one that cannot have such vectors is found out early.
+
+        Args:
+            dim: length of the rows; by default that of the pipeline's vectors.
+
+        Raises:
+            VectorsError: the encoder cannot have vectors of that length, or gives what it must not.
+            PluginError: the encoder raised.
+        """
+        rows = np.eye(2, dim or self.dim, dtype=np.float32)
+        self.encode_rows(rows, np.ones(2, np.float32), np.array([0, 2], np.int64))
+
     def align(self, query: Floats, passage: Floats) -> Floats:
         """Return the similarities of every alignment from an aligning encoder, checked; see ``AligningEncoder``."""
         aligned = call(self.encoder, "positional encoder", "align", query, passage)

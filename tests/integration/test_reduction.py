@@ -375,6 +375,25 @@ def test_pca_without_enough_text_makes_no_index(tmp_path: Path, model: Path) -> 
     assert not (tmp_path / "indexes").exists()
 
 
+@pytest.mark.parametrize("encoder", ["relative", "rotary"])
+def test_pca_to_a_number_that_the_encoder_cannot_have_makes_no_index(
+    tmp_path: Path, model: Path, records: Path, encoder: str
+) -> None:
+    refused = run(tmp_path, "index", records, "-i", "notes", "--model", model, "--pca", 5, "--encoder", encoder)
+    assert refused.exit_code == 1
+    assert f"PCA to 5 numbers: the encoder '{encoder}'" in refused.stderr
+    assert "or ask PCA for another number" in refused.stderr
+    assert not (tmp_path / "indexes").exists()
+    made = run(tmp_path, "index", records, "-i", "notes", "--model", model, "--pca", 6, "--encoder", encoder)
+    assert (made.exit_code, made.stderr) == (0, "")
+
+
+def test_vectors_that_the_encoder_cannot_have_make_no_index(tmp_path: Path) -> None:
+    with pytest.raises(VectorsError, match="even length, not of 5"):
+        Index.create(tmp_path / "index", pipeline=GivenVectors(5, "rotary"))
+    assert not (tmp_path / "index").exists()
+
+
 def test_a_folder_from_elsewhere_is_imported_with_its_reduction(tmp_path: Path, model: Path, records: Path) -> None:
     run(tmp_path, "add", records, "-i", "notes", "--model", model, "--pca", 6)
     made = run(tmp_path, "import", tmp_path / "indexes" / "notes", "-i", "copy")
