@@ -5,6 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# as many processes as cores, each with one thread for matrices
+TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+TEST_ARGS := -n auto --maxprocesses=4 --dist=worksteal
 
 .PHONY: demo test campaign lint docs bench bench-peers clean
 
@@ -16,10 +19,10 @@ demo: $(STAMP)
 	done
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not campaign"
+	$(TEST_ENV) $(BIN)/python -m pytest $(TEST_ARGS) -m "not campaign"
 
 campaign: $(STAMP)
-	VECSEARCH_CAMPAIGN=long $(BIN)/python -m pytest -m campaign -s
+	VECSEARCH_CAMPAIGN=long $(BIN)/python -m pytest -m "campaign or not campaign" -s tests/campaign tests/property/test_index_machine.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -32,8 +32,8 @@ __all__ = ["BLOCK_TOKENS", "TOGETHER", "best", "best_many", "blocks", "score", "
 
 BLOCK_TOKENS = 1 << 12
 """Tokens scored at a time: what a block of them (4 MiB of 256 dimensions) gives is still in the cache when reduced."""
-MOST_VALUES = 1 << 24
-"""Reduced similarities that wait to be transformed (64 MiB)."""
+MOST_VALUES = 1 << 22
+"""Reduced similarities that wait to be transformed (16 MiB)."""
 FEW = 64
 """Up to so many query tokens OpenBLAS is a third faster with the long matrix first; of more, similarities are reduced
 three times as fast where those of one query token lie side by side (docs/decisions.md)."""
