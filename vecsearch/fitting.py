@@ -16,8 +16,13 @@ from vecsearch.reduction import ReducedEmbedder, fit_directions
 from vecsearch.types import Document
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from vecsearch.embedding_cache import EmbeddingCache
-    from vecsearch.types import Floats
+    from vecsearch.types import Floats, Tokens
+
+    Doubles = npt.NDArray[np.float64]
+    Numbers = npt.NDArray[np.int64]
 
 __all__ = ["READ_CHARACTERS", "TOKENS", "fit_pca"]
 
@@ -37,7 +42,8 @@ def fit_pca(
     """Return a pipeline whose vectors have ``dim`` numbers, by principal components fitted on some texts.
 
     About 33,000 tokens are embedded: of stretches of text that are chosen by their hash, so that among the texts that
-    are looked at (4 million characters) neither the order nor the length of documents matters.
+    are looked at (4 million characters) neither the order nor the length of documents matters. A token counts by its
+    idf among these stretches, as it does in scores, where the pipeline uses idf.
 
     Args:
         pipeline: of a contextual embedder.
@@ -65,14 +71,38 @@ def fit_pca(
         pipeline.check_encoder(dim)
     except VectorsError as error:
         raise UsageError(f"PCA to {dim} numbers: {error}; or ask PCA for another number") from error
-    units = _sampled(pipeline, _stretches(pipeline, documents), cache)
+    units, types, stretches = _sampled(pipeline, _stretches(pipeline, documents), cache)
     needed = FEWEST_OF_DIM * embedder.dim
     if len(units) < needed:
         raise VectorsError(
             f"PCA of {embedder.name!r} is fitted on {needed:,} tokens or more, and the texts have {len(units):,}; "
             f"leave it out, or begin with more text"
         )
-    return reduced(pipeline, fit_directions(units, dim))
+    return reduced(pipeline, fit_directions(units, dim, rarities(types, stretches) if pipeline.uses_idf else None))
+
+
+def rarities(types: Numbers, passages: Numbers) -> Doubles:
+    """Return the idf of each token, ln(1 + (N − df + ½) / (df + ½)) for N passages, df of which hold its type.
+
+    Args:
+        types: int64 ``(n_tokens,)``, equal for tokens of one type.
+        passages: int64 ``(n_tokens,)``, the passage of each; N is how many different ones there are.
+
+    Returns:
+        float64 ``(n_tokens,)``, > 0.
+
+    Example:
+        >>> rarities(np.array([7, 9, 7, 7]), np.array([0, 0, 1, 1])).round(3).tolist()
+        [0.182, 0.693, 0.182, 0.182]
+    """
+    if not len(types):
+        return np.zeros(0)
+    places = np.unique(types, return_inverse=True)[1]
+    numbers = np.unique(passages, return_inverse=True)[1]
+    once = np.unique(numbers * (places.max() + 1) + places) % (places.max() + 1)
+    frequencies = np.bincount(once)
+    idf: Doubles = np.log1p((numbers.max() + 1 - frequencies + 0.5) / (frequencies + 0.5))
+    return idf[places]
 
 
 def _stretches(pipeline: Pipeline, documents: Iterable[Document]) -> list[str]:
@@ -104,15 +134,28 @@ def _cut(text: str) -> Iterator[str]:
         begin = end
 
 
-def _sampled(pipeline: Pipeline, stretches: list[str], cache: EmbeddingCache | None) -> Floats:
-    parts = [np.zeros((0, pipeline.dim), np.float32)]
+def _sampled(pipeline: Pipeline, stretches: list[str], cache: EmbeddingCache | None) -> tuple[Floats, Numbers, Numbers]:
+    """Return tokens of the first stretches: vectors of length 1, types, and the number of the stretch of each."""
+    units, types, owners = [np.zeros((0, pipeline.dim), np.float32)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    numbers: dict[str, int] = {}
     n_tokens = begin = 0
     while begin < len(stretches) and n_tokens < TOKENS:
         some = stretches[begin : begin + 16]
-        begin += len(some)
         tokens = pipeline.tokenize(some)
         rows = pipeline.rows(some, tokens) if cache is None else cache.rows(pipeline, some, tokens, "fp16")
-        units, norms = split_rows(rows)
-        parts.append(units[norms > 0])
-        n_tokens += len(parts[-1])
-    return np.concatenate(parts)
+        directions, norms = split_rows(rows)
+        has_direction = norms > 0
+        units.append(directions[has_direction])
+        types.append(_types(tokens, numbers)[has_direction])
+        owners.append((begin + np.repeat(np.arange(len(some)), np.diff(tokens.offsets)))[has_direction])
+        begin += len(some)
+        n_tokens += len(units[-1])
+    return np.concatenate(units), np.concatenate(types), np.concatenate(owners)
+
+
+def _types(tokens: Tokens, numbers: dict[str, int]) -> Numbers:
+    """Return the type of each token as a number; entries of an open vocabulary get theirs in turn."""
+    if tokens.ids is not None:
+        return tokens.ids.astype(np.int64)
+    assert tokens.entries is not None
+    return np.array([numbers.setdefault(entry, len(numbers)) for entry in tokens.entries], np.int64)

@@ -20,6 +20,8 @@ from vecsearch.protocols import ContextualEmbedder, Tokenizer
 from vecsearch.types import Tokens
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from vecsearch.types import Floats
 
 __all__ = ["ARTEFACT", "ReducedEmbedder", "Reduction"]
@@ -166,16 +168,17 @@ class ReducedEmbedder:
         return self.reduction.apply(checked_floats(rows, shape, self.embedder, "embedder", method))
 
 
-def fit_directions(units: Floats, dim: int) -> Reduction:
+def fit_directions(units: Floats, dim: int, weights: npt.NDArray[np.floating] | None = None) -> Reduction:
     """Return the directions that keep most of the inner products of some vectors.
 
-    The eigenvectors of the largest eigenvalues of UᵀU. The mean is not taken off, unlike in Pearson's principal
-    components (1901): inner products with it are part of what is to be kept. Each direction points to where its
-    largest number is positive, so that the same vectors give the same directions.
+    The eigenvectors of the largest eigenvalues of Σ_i w_i u_i u_iᵀ. The mean is not taken off, unlike in Pearson's
+    principal components (1901): inner products with it are part of what is to be kept. Each direction points to where
+    its largest number is positive, so that the same vectors give the same directions.
 
     Args:
         units: float32 ``(n, dim_before)``, rows of length 1; n ≥ ``dim_before``.
         dim: how many directions, < ``dim_before``.
+        weights: float ``(n,)`` ≥ 0, how much each vector counts; by default all the same.
 
     Raises:
         VectorsError: the vectors have fewer directions than that.
@@ -192,7 +195,8 @@ def fit_directions(units: Floats, dim: int) -> Reduction:
                [0.6, 1. , 0.8],
                [0. , 0.8, 1. ]], dtype=float32)
     """
-    moments = units.T.astype(np.float64) @ units
+    columns = units.T.astype(np.float64)
+    moments = (columns if weights is None else columns * weights) @ units
     values, vectors = np.linalg.eigh(moments)
     if values[-dim] <= 1e-9 * values[-1]:
         raise VectorsError(f"the vectors differ in fewer than {dim} directions; ask for fewer")

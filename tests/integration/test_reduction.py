@@ -85,6 +85,14 @@ def test_the_same_vectors_in_any_order_give_the_same_directions() -> None:
     assert fit_directions(units, 5).sha256 == one.sha256
 
 
+def test_a_weight_counts_as_so_many_equal_vectors() -> None:
+    units, _ = split_rows(np.random.default_rng(6).standard_normal((80, 9)).astype(np.float32))
+    weights = np.random.default_rng(7).integers(0, 4, 80)
+    one, other = fit_directions(units, 4, weights), fit_directions(np.repeat(units, weights, axis=0), 4)
+    np.testing.assert_allclose(one.directions, other.directions, atol=1e-4)
+    assert not np.allclose(one.directions, fit_directions(units, 4).directions, atol=1e-2)
+
+
 def test_vectors_of_few_directions_are_refused() -> None:
     units = np.tile(np.eye(2, 6, dtype=np.float32), (30, 1))
     assert fit_directions(units, 2).dim == 2
@@ -105,6 +113,37 @@ def test_an_artefact_is_read_as_it_was_written_and_no_other() -> None:
 
 
 # fitting
+
+
+def test_rarities_are_the_idf_among_passages() -> None:
+    rng = np.random.default_rng(8)
+    types, passages = rng.integers(100, 120, 300), np.sort(rng.integers(0, 30, 300))
+    n = len(set(passages.tolist()))
+    for one, found in zip(types.tolist(), fitting.rarities(types, passages).tolist(), strict=True):
+        frequency = len({passage for passage, other in zip(passages, types, strict=True) if other == one})
+        assert found == pytest.approx(np.log(1 + (n - frequency + 0.5) / (frequency + 0.5)))
+
+
+@pytest.mark.parametrize("uses_idf", [True, False])
+def test_a_token_counts_as_it_does_in_scores(monkeypatch: pytest.MonkeyPatch, uses_idf: bool) -> None:
+    given: list[Any] = []
+
+    def fit(units: np.ndarray, dim: int, weights: Any) -> Reduction:
+        given.append((units, weights))
+        return fit_directions(units, dim, weights)
+
+    monkeypatch.setattr(fitting, "fit_directions", fit)
+    pipeline = contextual()
+    monkeypatch.setattr(TinyContextual, "uses_idf", uses_idf, raising=False)
+    fit_pca(pipeline, [Document(id="1", text="the dog the man " * 30), Document(id="2", text="the tree " * 60)], 3)
+    ((units, weights),) = given
+    if not uses_idf:
+        assert weights is None
+        return
+    frequent = min(weights)
+    assert len(units) == len(weights) == 240
+    assert (weights == frequent).sum() == 120  # "the" is in all
+    assert max(weights) > frequent
 
 
 def test_order_and_packaging_of_texts_do_not_matter() -> None:
