@@ -51,6 +51,7 @@ VARIANTS = {
     "fp16": Variant("fp16"),
     "int8": Variant("int8"),
     "PCA 256, int8": Variant("int8", 256),
+    "PCA 160, int8": Variant("int8", 160),
     "PCA 128, int8": Variant("int8", 128),
     "PCA 64, int8": Variant("int8", 64),
 }
