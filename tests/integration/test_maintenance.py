@@ -458,8 +458,12 @@ def test_a_restore_replaces_nothing_unless_told_and_keeps_what_was_there(folder:
     with pytest.raises(IndexExistsError, match="--force"):
         restore(tmp_path / "backup", folder)
     assert content(folder) == stored
+    # as a power loss leaves it, just before an index is moved there
+    empty = folder.with_name(f"{folder.name}.replaced-20200101-000000")
+    empty.mkdir()
     done = restore(tmp_path / "backup", folder, force=True)
     assert done.kept is not None
+    assert not empty.exists()
     assert content(done.kept) == stored
     assert answers(folder) == before
     with opened(folder) as index:

@@ -56,6 +56,7 @@ def install(new: Path, folder: Path, label: str) -> Path | None:
         disk.rename(new.parent.name, holder.name)
         aside = None
         if folder.exists():
+            _remove_empty(folder, label)
             kept = _unused(folder.with_name(f"{folder.name}.{label}-{datetime.now(UTC):%Y%m%d-%H%M%S}"))
             Disk(kept).make_folder()
             aside = kept / folder.name
@@ -97,6 +98,14 @@ def refuse_existing(folder: Path) -> None:
     with translated(folder):
         if folder.exists() and any(folder.iterdir()):
             raise IndexExistsError(f"there is something in {folder} already; choose another name", path=str(folder))
+
+
+def _remove_empty(folder: Path, label: str) -> None:
+    """Remove what a power loss just before an index was moved aside left: a folder for it, with nothing in it."""
+    for path in folder.parent.iterdir():
+        if path.name.startswith(f"{folder.name}.{label}-") and path.is_dir():
+            with contextlib.suppress(OSError):  # there is something in it
+                path.rmdir()
 
 
 def _unused(path: Path) -> Path:
