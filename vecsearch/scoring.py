@@ -36,7 +36,7 @@ MOST_VALUES = 1 << 22
 """Reduced similarities that wait to be transformed (16 MiB)."""
 FEW = 64
 """Up to so many query tokens OpenBLAS is a third faster with the long matrix first; of more, similarities are reduced
-three times as fast where those of one query token lie side by side (docs/decisions.md)."""
+seven times as fast where those of one query token lie side by side (docs/decisions.md)."""
 TOGETHER = 64
 """Query tokens that meet a block in one product, where there are several queries."""
 

@@ -192,10 +192,7 @@ class _Parts:
             yield part.vectors, part.offsets, part.numbers
         for begin in range(0, len(self._coded), ENCODED_AT_ONCE):
             some = self._coded[begin : begin + ENCODED_AT_ONCE]
-            done = 0
-            for vectors, offsets in self._snapshot.encoded(some, scoring.BLOCK_TOKENS):
-                yield vectors, offsets, some[done : done + len(offsets) - 1]
-                done += len(offsets) - 1
+            yield from self._snapshot.encoded(some, scoring.BLOCK_TOKENS)
 
 
 def _wanted(coded: Numbers, queries: Sequence[ScanQuery]) -> Numbers:
@@ -341,23 +338,20 @@ class EmbeddedSnapshot:
         return np.concatenate(pieces), offsets
 
     def vector_blocks(self, embedded: Numbers) -> Iterator[tuple[Floats, Offsets]]:
-        numbers = embedded.tolist()
-        if not self._view.are_coded(embedded).all() or any(number in self._made for number in numbers):
+        if not self._view.are_coded(embedded).all() or not self._made.keys().isdisjoint(embedded.tolist()):
             yield self.vectors(embedded)
             return
         self._make_room(embedded)
-        done = 0
-        for vectors, offsets in self.encoded(embedded):
-            self._keep(numbers[done : done + len(offsets) - 1], vectors, offsets)
-            yield vectors, offsets
-            done += len(offsets) - 1
+        for part in self.encoded(embedded, CACHED_TOKENS):
+            self._keep(*part)
+            yield part[:2]
 
-    def encoded(self, coded: Numbers, n_tokens: int = CACHED_TOKENS) -> Iterator[tuple[Floats, Offsets]]:
-        """Yield the vectors of coded passages, made from their tokens, ``n_tokens`` or so at a time."""
+    def encoded(self, coded: Numbers, n_tokens: int) -> Iterator[tuple[Floats, Offsets, Numbers]]:
+        """Yield the vectors of coded passages, made from their tokens, about ``n_tokens`` at a time, with numbers."""
         tokens = read_tokens(self._db, coded.tolist(), self._row_format, self._folder)
         for first, last in scoring.blocks(tokens.offsets, n_tokens):
             some = tokens.part(first, last)
-            yield self._encode(some), some.offsets
+            yield self._encode(some), some.offsets, coded[first:last]
 
     def _made_of(self, coded: Numbers) -> dict[int, Floats]:
         """Return the vectors of coded passages by number."""
@@ -366,10 +360,8 @@ class EmbeddedSnapshot:
         new = [number for number in dict.fromkeys(coded.tolist()) if number not in self._made]
         if new:
             self._make_room(coded)
-            done = 0
-            for vectors, offsets in self.encoded(np.array(new, np.int64)):
-                self._keep(new[done : done + len(offsets) - 1], vectors, offsets)
-                done += len(offsets) - 1
+            for part in self.encoded(np.array(new, np.int64), CACHED_TOKENS):
+                self._keep(*part)
         return self._made
 
     def _make_room(self, wanted: Numbers) -> None:
@@ -380,8 +372,8 @@ class EmbeddedSnapshot:
             self._made = {number: made for number, made in self._made.items() if number in still}
             self._n_made = sum(map(len, self._made.values()))
 
-    def _keep(self, numbers: Sequence[int], vectors: Floats, offsets: Offsets) -> None:
-        self._made.update(zip(numbers, np.split(vectors, offsets[1:-1]), strict=True))
+    def _keep(self, vectors: Floats, offsets: Offsets, numbers: Numbers) -> None:
+        self._made.update(zip(numbers.tolist(), np.split(vectors, offsets[1:-1]), strict=True))
         self._n_made += len(vectors)
 
     def vectors_at(self, embedded: Numbers, positions: Numbers) -> Floats:
