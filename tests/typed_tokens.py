@@ -6,11 +6,27 @@ import functools
 from collections.abc import Iterator
 
 import numpy as np
+import pytest
 
-from vecsearch.stores.codebook import Codebook, Probe
+from vecsearch.stores import compiled_scan
+from vecsearch.stores.codebook import Codebook
 from vecsearch.stores.codes import Codes
+from vecsearch.stores.probe import Probe
 
-__all__ = ["DIM", "ROOM", "N", "bitmap", "blocks", "everything", "expected", "found", "tokens", "trained"]
+__all__ = [
+    "DIM",
+    "ROOM",
+    "N",
+    "bitmap",
+    "blocks",
+    "compiled_or_skip",
+    "everything",
+    "expected",
+    "found",
+    "searching_by",
+    "tokens",
+    "trained",
+]
 
 N, DIM, N_PASSAGES = 3000, 20, 150
 ROOM = 0.06
@@ -56,11 +72,11 @@ def bitmap(numbers: np.ndarray) -> np.ndarray:
 
 def found(codes: Codes, codebook: Codebook, query: np.ndarray, k: int, allowed: np.ndarray | None = None) -> list:
     """Return what each token of a query finds, passages with similarities, sorted; check what is promised of them."""
-    rows = [codes.search(query, probe, k, allowed) for probe in everything(codebook, query)]
+    rows = [codes.search(probe, k, allowed) for probe in everything(codebook, query)]
     for similarities, numbers in rows:
         assert similarities.dtype == np.float32
         assert numbers.dtype == np.int64
-        assert np.all(np.diff(np.where(numbers < 0, -9, similarities), axis=1) <= 0)
+        assert np.all(np.diff(numbers < 0, axis=1) >= 0)
     similarities, numbers = best_of(rows, k)
     assert np.all((similarities == -np.inf) == (numbers < 0))
     return [
@@ -79,10 +95,27 @@ def best_of(rows: list[tuple[np.ndarray, np.ndarray]], k: int) -> tuple[np.ndarr
 
 def searched(codes: Codes, probes: list[Probe], query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the k best tokens of all probes, best first."""
-    return best_of([codes.search(query, probe, k) for probe in probes], k)
+    return best_of([codes.search(probe, k) for probe in probes], k)
 
 
 def expected(codebook: Codebook, vectors: np.ndarray, types: np.ndarray, query: np.ndarray) -> np.ndarray:
     """Return the similarities of decoded vectors."""
     cells = codebook.cells(vectors, types)
     return query @ codebook.decode(codebook.encode(vectors, cells), cells).T
+
+
+def compiled_or_skip() -> None:
+    """Skip a test of compiled searches where there are none."""
+    pytest.importorskip("numba", reason="the extra vecsearch[fast] is not installed")
+    from vecsearch.stores import scan_kernel
+
+    if not scan_kernel.is_usable():
+        pytest.skip("the processor has no AVX2")
+
+
+def searching_by(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """Search codes by "FAISS" or "compiled" from the first one on."""
+    if how == "compiled":
+        compiled_or_skip()
+    monkeypatch.setattr(compiled_scan, "_kernel", compiled_scan._Kernel())
+    monkeypatch.setattr(compiled_scan, "WORTH_COMPILING", 0 if how == "compiled" else 1 << 62)

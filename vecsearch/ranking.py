@@ -171,6 +171,10 @@ class Search:
         units = self.units
         by_vector = units.best(rows, row_scores, -np.inf)
         depth = REORDERED if self.request.order != "default" else POOL
+        if scan is not None and scan.rest is not None:
+            n_named = np.count_nonzero(by_vector > -np.inf)
+            if n_named < max(self._stepped(scan.depth), self._depth(depth)):
+                return self._candidates(scan.rest())
         if self.keyword is None:
             n = self._depth(depth) if self.reordered is not None else units.n_units
             members = largest(by_vector, n)
@@ -191,22 +195,23 @@ class Search:
             found["phrase"] = units.best(allowed, strengths, 0.0)[members]
         is_member = np.zeros(units.n_units, bool)
         is_member[members] = True
-        if scan is not None and scan.unfound is not None:
-            rows, row_scores = self._completed(units.rows(members, self.is_allowed), rows, row_scores, scan.unfound)
+        if scan is not None and scan.worth is not None:
+            rows, row_scores = self._completed(units.rows(members, self.is_allowed), rows, row_scores, scan.worth)
             found["vector"] = units.best(rows, row_scores, -np.inf)[members]
         kept = is_member[units.of_row[rows]]
         return _Candidates(members, found, rows[kept], row_scores[kept], slack)
 
     def _completed(
-        self, wanted: Numbers, rows: Numbers, scores: Doubles, unfound: Callable[[Numbers], Doubles]
+        self, wanted: Numbers, rows: Numbers, scores: Doubles, worth: Callable[[Numbers, Numbers], Doubles]
     ) -> tuple[Numbers, Doubles]:
-        """Return rows and their scores, what the scan does not name taken for what such passages are worth."""
+        """Return rows and their scores, what the scan does not name by what it is worth."""
         at = np.searchsorted(rows, wanted)
         at[at == len(rows)] = 0
         is_named = rows[at] == wanted if len(rows) else np.zeros(len(wanted), bool)
         completed = np.empty(len(wanted), np.float64)
         completed[is_named] = scores[at[is_named]]
-        completed[~is_named] = unfound(self.snapshot.embedded_lengths(self.table.embedded[wanted[~is_named]]))
+        embedded = self.table.embedded[wanted[~is_named]]
+        completed[~is_named] = worth(embedded, self.snapshot.embedded_lengths(embedded))
         return wanted, completed
 
     def _may_lack(self, candidates: _Candidates) -> bool:

@@ -29,8 +29,8 @@ __all__ = ["best_of", "checked_target", "ranks_of", "tuned"]
 K = 10
 """As many of the best by exact search are looked for."""
 DEPTHS = (
-    *((1_000, 32), (2_000, 32), (2_000, 64), (4_000, 64), (6_000, 64), (8_000, 64), (8_000, 128), (16_000, 64)),
-    *((16_000, 128), (24_000, 128), (32_000, 256), (64_000, 256)),
+    *((1_000, 32), (2_000, 32), (2_000, 64), (4_000, 32), (4_000, 64), (6_000, 64), (8_000, 64), (12_000, 64)),
+    *((16_000, 64), (16_000, 128), (24_000, 64), (24_000, 128), (32_000, 128), (64_000, 128), (64_000, 256)),
 )
 """Nearest tokens, and cells that they are looked for in, of which the cheapest is chosen …"""
 RESCORED = (20, 30, 40, 50, 60, 75, 100, 150, 200, 300, 400, 600, 800)
@@ -119,8 +119,8 @@ class _Measured(NamedTuple):
 
     @property
     def cost(self) -> float:
-        # measured: a thousand tokens more to look at take as long as six passages to score, and so do 25 cells more
-        return self.n_nearest / 160 + self.n_probe / 4 + self.n_rescored
+        # measured: a thousand tokens more to look at take as long as four passages to score, and so do 16 cells more
+        return self.n_nearest / 250 + self.n_probe / 4 + self.n_rescored
 
     def is_sure(self, target: float) -> bool:
         return self.recall - self.error >= target

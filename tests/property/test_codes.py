@@ -42,7 +42,7 @@ def segments(draw: st.DrawFn) -> tuple[int, list[list[tuple[np.ndarray, np.ndarr
 def tokens(
     codes: Codes, book: Codebook, query: np.ndarray, allowed: np.ndarray | None = None
 ) -> list[tuple[int, float]]:
-    rows = [codes.search(query, probe, max(codes.n, 1), allowed) for probe in book.probe(query, book.n_cells)]
+    rows = [codes.search(probe, max(codes.n, 1), allowed) for probe in book.probe(query, book.n_cells)]
     return sorted(
         (int(n), float(s))
         for similarities, numbers in rows

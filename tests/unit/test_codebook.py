@@ -130,10 +130,13 @@ def test_all_centres_are_compared_where_they_are_few_and_the_graph_asked_where_t
     monkeypatch.setattr("vecsearch.stores.codebook.FEW_CELLS", 0)
     found = codebook.probe(query, n_probe)
     products = query @ codebook._centres[:, : query.shape[1]].T
-    of_types = compared[0]
+    n_types = codebook._first_rare
+    of_types, of_rare = compared
     for row, cells, similarities in zip(products, of_types.cells, of_types.similarities, strict=True):
-        best = np.argsort(-row)[:n_probe]
-        assert sorted(cells[cells >= 0].tolist()) == sorted(best[best < codebook._first_rare].tolist())
-        np.testing.assert_allclose(similarities[cells >= 0], row[cells[cells >= 0]], atol=1e-5)
+        assert sorted(cells.tolist()) == sorted(np.argsort(-row[:n_types])[:n_probe].tolist())
+        np.testing.assert_allclose(similarities, row[cells], atol=1e-5)
+    for row, cells, similarities in zip(products, of_rare.cells, of_rare.similarities, strict=True):
+        assert sorted(cells.tolist()) == sorted((n_types + np.argsort(-row[n_types:])[: len(cells)]).tolist())
+        np.testing.assert_allclose(similarities, row[cells], atol=1e-5)
     # the graph may miss one now and then
     assert np.mean([np.isin(a, b).mean() for a, b in zip(found[0].cells, of_types.cells, strict=True)]) > 0.9

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.typed_tokens import N, blocks
+from tests.typed_tokens import N, blocks, searching_by
 from vecsearch import CollectionStatistics
 from vecsearch.protocols import Scorer
 from vecsearch.stores.codebook import Codebook
@@ -21,6 +21,12 @@ from vecsearch_scorers.soft_tf import SoftTfScorer
 
 SCORERS: tuple[Scorer, ...] = (MaxSimScorer(), DebiasedMaxSimScorer(), SoftTfScorer())
 Tokens = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+@pytest.fixture(autouse=True, params=["FAISS", "compiled"])
+def by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test searches by either."""
+    searching_by(monkeypatch, request.param)
 
 
 def coded(codebook: Codebook, sample: Tokens, cuts: tuple[int, ...], n_nearest: int) -> Coded:
@@ -43,20 +49,22 @@ def asked(sample: Tokens, n_query: int, allowed: np.ndarray | None = None) -> Sc
 
 def nearest(index: Coded, query: ScanQuery, counts: list[list[int]]) -> list[tuple[np.ndarray, np.ndarray, float]]:
     """Return what each token of the query finds where each segment is asked for so many, by the kind of cells; and how
-    near it is at most to what it does not find.
+    near it is taken to be to what it does not find.
     """
     probes = index.codebook.probe(query.vectors, index.depth.n_probe)
     lists = [
-        part.search(query.vectors, probe, n)
+        part.search(probe, n)
         for part, of_part in zip(index.parts, counts, strict=True)
         for probe, n in zip(probes, of_part, strict=True)
     ]
     found = []
     for token in range(len(query.weights)):
         values, passages = (np.concatenate([one[which][token] for one in lists]) for which in (0, 1))
-        lasts = [float(values[token, -1]) for values, passages in lists if passages[token, -1] >= 0]
+        lasts = [float(values[token].min()) for values, passages in lists if passages[token, -1] >= 0]
         chance = float(values[passages >= 0].min()) if query.chance is None else float(query.chance[token])
-        found.append((values, passages, min(max(lasts, default=np.inf), chance)))
+        farthest = max(lasts, default=chance)
+        # three tenths of the way from chance to the farthest that was found
+        found.append((values, passages, min(farthest, chance + 0.3 * (farthest - chance))))
     return found
 
 
@@ -103,9 +111,11 @@ def test_candidates_equal_their_definition(
     for number, found_score in zip(scan.embedded.tolist(), scan.scores.tolist(), strict=True):
         assert found_score == pytest.approx(score(number, lengths[number]), rel=1e-4, abs=1e-5)
     assert scan.depth == 5
-    assert scan.unfound is not None
+    assert scan.worth is not None
     for length in (1, 60):
-        assert scan.unfound(np.array([length]))[0] == pytest.approx(score(none, length), rel=1e-4, abs=1e-5)
+        assert scan.worth(np.array([none]), np.array([length]))[0] == pytest.approx(
+            score(none, length), rel=1e-4, abs=1e-5
+        )
 
 
 class _SlowMaxSimScorer(MaxSimScorer):

@@ -8,10 +8,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.typed_tokens import DIM, ROOM, N, bitmap, blocks, everything, expected, found, searched, tokens
+from tests.typed_tokens import (
+    DIM,
+    ROOM,
+    N,
+    bitmap,
+    blocks,
+    everything,
+    expected,
+    found,
+    searched,
+    searching_by,
+    tokens,
+)
 from vecsearch.stores import code_layout
 from vecsearch.stores.codebook import Codebook
 from vecsearch.stores.codes import Codes
+
+
+@pytest.fixture(autouse=True, params=["FAISS", "compiled"])
+def by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test searches by either."""
+    searching_by(monkeypatch, request.param)
 
 
 def test_searching_all_cells_finds_every_token_at_its_similarity(

@@ -40,6 +40,7 @@ class Layout:
         sizes: int64 ``(n_cells,)``, codes of each cell.
         code_size: bytes of a code.
         n: codes of all cells.
+        n_blocks: int64 ``(n_cells,)``, blocks of each cell.
         tokens, blocks, first_slots: int64 ``(n_cells + 1,)``, codes, blocks and slots for numbers before each cell.
         begin_codes, begin_numbers, n_bytes: where blocks and numbers begin, and the length of it all.
     """
@@ -50,7 +51,8 @@ class Layout:
         self.n = int(sizes.sum())
         quantum = int(np.lcm(8, code_size)) // 8
         self.tokens = _sums(sizes)
-        self.blocks = _sums(-(-sizes // BLOCK))
+        self.n_blocks = -(-sizes // BLOCK)
+        self.blocks = _sums(self.n_blocks)
         self.first_slots = _sums(-(-sizes // quantum) * quantum)
         self.begin_codes = _aligned(_HEADER.size + 4 * len(sizes))
         self.begin_numbers = self.begin_codes + int(self.blocks[-1]) * BLOCK * code_size

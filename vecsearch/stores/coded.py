@@ -2,7 +2,7 @@
 
 1. Each token of the query that weighs something finds its nearest tokens among the codes.
 2. They are gathered by passage and reduced by the scorer's own formula. What a passage has not among the nearest of a
-   token is taken for as near as chance makes it, or as the farthest of these if that is less.
+   token is taken for somewhat nearer than chance makes it, or for as near as the farthest of these if that is less.
 3. The scorer transforms and combines that as it does exact similarities.
 """
 
@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vecsearch.protocols import Scorer
-from vecsearch.stores.codebook import Codebook, Probe
+from vecsearch.stores.codebook import Codebook
 from vecsearch.stores.codes import Codes, bitmap
 from vecsearch.stores.protocol import Depth, Scan, ScanQuery
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from vecsearch.stores.probe import Probe
     from vecsearch.stores.protocol import Numbers
     from vecsearch.types import Floats
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     Mask = npt.NDArray[np.bool_]
     Bitmap = npt.NDArray[np.uint8]
     Nearest = tuple[Floats, Numbers]
-    """Similarities and passages of the nearest tokens of each query token, best first; −1 where there are fewer."""
+    """Similarities and passages of the nearest tokens of each query token, in any order; −1 where there are fewer."""
 
 __all__ = ["Coded", "heavy"]
 
@@ -44,6 +45,11 @@ FEWEST_NEAREST = 64
 """… and so many more."""
 RARE_NEAREST = 8
 """In cells of rare types, one for so many others is looked for: about so many fewer tokens are in them."""
+MOST_NAMED = 4_096
+"""Candidates that are handed on at first: a dozen times as many as are compared exactly."""
+GUESSED = 0.3
+"""What a passage has not among the nearest is so far from chance to the farthest of these: passages that are found by
+other tokens of the query are about the same things (docs/decisions.md)."""
 MOST_WIDENED = 8
 """Where few passages are allowed, at most so many times as many cells are looked through."""
 
@@ -81,7 +87,7 @@ class Coded:
         statistics = replace(query.statistics, background=query.statistics.background[chosen])
         alone = None if query.alone is None else query.alone[chosen]
         probes = self.codebook.probe(vectors, self._n_probe(query.allowed, depth), alone)
-        found = self._search(vectors, probes, query.allowed, depth, sparing=is_measured)
+        found = self._search(probes, query.allowed, depth, sparing=is_measured)
         chance = None if query.chance is None else query.chance[chosen]
         unfound = _unfound(found, chance, len(vectors))
         floors = scorer.reduce(np.ascontiguousarray(unfound[:, None]), np.array([0, 1], np.int64))
@@ -100,10 +106,20 @@ class Coded:
             transformed = scorer.transform(reduced, lengths, statistics)
             return np.asarray(scorer.combine(transformed, weights), np.float64)
 
-        def scored_unfound(lengths: Numbers) -> Doubles:
-            return scored(np.repeat(floors, len(lengths), axis=1), lengths)
+        scores = scored(reduced, lengths)
 
-        return Scan(numbers, scored(reduced, lengths), 0.0, depth.n_rescored, scored_unfound)
+        def worth(embedded: Numbers, lengths: Numbers) -> Doubles:
+            places = place_of[np.minimum(embedded, len(place_of) - 1)]
+            values = np.append(scores, 0)[places]
+            is_unfound = places == len(scores)
+            values[is_unfound] = scored(np.repeat(floors, int(is_unfound.sum()), axis=1), lengths[is_unfound])
+            return values
+
+        whole = Scan(numbers, scores, 0.0, depth.n_rescored, worth)
+        if len(numbers) <= MOST_NAMED:
+            return whole
+        best = np.sort(np.argpartition(-scores, MOST_NAMED - 1)[:MOST_NAMED])
+        return replace(whole, embedded=numbers[best], scores=scores[best], rest=lambda: whole)
 
     @cached_property
     def _length_of(self) -> Numbers:
@@ -129,7 +145,7 @@ class Coded:
         return min(int(depth.n_probe * min(MOST_WIDENED, 1 / max(share, 1e-9))), self.codebook.n_cells)
 
     def _search(
-        self, vectors: Floats, probes: list[Probe], allowed: Numbers | None, depth: Depth, *, sparing: bool
+        self, probes: list[Probe], allowed: Numbers | None, depth: Depth, *, sparing: bool
     ) -> list[list[Nearest]]:
         """Return the nearest tokens of each query token in each segment, by the kind of their cells."""
         allowing = self._living if allowed is None else bitmap(allowed)
@@ -141,10 +157,7 @@ class Coded:
             of_rare = n if n >= part.n else n // RARE_NEAREST + FEWEST_NEAREST
             counts = [n, *[min(of_rare, n)] * (len(probes) - 1)]
             found.append(
-                [
-                    part.search(vectors, probe, min(count, part.n), allowing)
-                    for probe, count in zip(probes, counts, strict=True)
-                ]
+                [part.search(probe, min(count, part.n), allowing) for probe, count in zip(probes, counts, strict=True)]
             )
             if sparing:
                 part.let_go()
@@ -163,32 +176,30 @@ class Coded:
 def _unfound(found: list[list[Nearest]], chance: Floats | None, n_query: int) -> Floats:
     """Return how near each token of the query is taken to be to passages that it did not find: float32 ``(n_query,)``.
 
-    They are no nearer than the farthest that it found, where it found as many as it was asked for; and not nearer than
-    by chance, or some cell would have been near. Where nobody says what chance gives, the farthest of all stands for
-    it.
+    They are no nearer than the farthest that it found, where it found as many as it was asked for; and about as near as
+    by chance, which is ``GUESSED`` of the way to that. Where nobody says what chance gives, the farthest of all stands
+    for it.
     """
     bounds = np.full(n_query, -np.inf, np.float32)
-    farthest = np.full(n_query, np.inf, np.float32)
-    for of_segment in found:
-        for similarities, numbers in of_segment:
-            if numbers.shape[1]:
-                is_full = numbers[:, -1] >= 0
-                bounds[is_full] = np.maximum(bounds, similarities[:, -1])[is_full]
-                if chance is None:
-                    farthest = np.minimum(farthest, np.where(numbers >= 0, similarities, np.inf).min(axis=1))
+    lists = [one for of_segment in found for one in of_segment if one[1].shape[1]]
+    for similarities, numbers in lists:
+        is_full = numbers[:, -1] >= 0
+        bounds[is_full] = np.maximum(bounds, similarities.min(axis=1))[is_full]
     if chance is None:
+        farthest = np.full(n_query, np.inf, np.float32)
+        for similarities, numbers in lists:
+            farthest = np.minimum(farthest, np.where(numbers >= 0, similarities, np.inf).min(axis=1))
         chance = np.where(np.isfinite(farthest), farthest, 0)
-    return np.where(np.isfinite(bounds), np.minimum(bounds, chance), chance).astype(np.float32)
+    guessed = np.where(np.isfinite(bounds), chance + np.float32(GUESSED) * (bounds - chance), chance)
+    return np.where(bounds < chance, np.where(np.isfinite(bounds), bounds, chance), guessed).astype(np.float32)
 
 
 def _gather_maxima(reduced: Floats, found: list[list[Nearest]], place_of: Numbers) -> None:
     """Raise each passage's value to the largest similarity that a token of the query found in it."""
     for of_segment in found:
         for similarities, numbers in of_segment:
-            # invariant: what is found comes best first; NumPy keeps the last of several values for one place
-            places = place_of[numbers[:, ::-1]]
-            for row, at, values in zip(reduced, places, similarities[:, ::-1], strict=True):
-                row[at] = np.maximum(row[at], values)
+            for row, places, values in zip(reduced, place_of[numbers], similarities, strict=True):
+                np.maximum.at(row, places, values)
 
 
 def _reduced(found: list[list[Nearest]], token: int, scorer: Scorer) -> tuple[Numbers, Floats]:

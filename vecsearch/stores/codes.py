@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vecsearch.ahead import ahead
+from vecsearch.stores import compiled_scan
 from vecsearch.stores.code_layout import Layout
-from vecsearch.stores.codebook import Codebook, Probe
+from vecsearch.stores.codebook import Codebook
 from vecsearch.stores.faiss_library import faiss, one_thread
 from vecsearch.stores.fastscan import BLOCK, unpacked
 from vecsearch.stores.token_types import RareCells
@@ -26,6 +27,7 @@ from vecsearch.stores.token_types import RareCells
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from vecsearch.stores.probe import Probe
     from vecsearch.types import Bools, Floats, Ids
 
     Bytes = npt.NDArray[np.uint8]
@@ -81,23 +83,27 @@ class Codes:
             begin += piece.size
         return cls.from_buffer(codebook, content)
 
-    def search(self, query: Floats, probe: Probe, k: int, allowed: Bytes | None = None) -> tuple[Floats, Numbers]:
-        """Return the best tokens of each query token in the cells of a probe, best first.
+    def search(self, probe: Probe, k: int, allowed: Bytes | None = None) -> tuple[Floats, Numbers]:
+        """Return the best tokens of each query token in the cells of a probe, in any order.
 
         Args:
-            query: float32 ``(n_query, dim)``.
-            probe: of this query.
-            k: tokens.
+            probe: of the query.
+            k: tokens ≥ 1.
             allowed: uint8 ``(n,)``: passage p may be found if bit p % 8 of byte p // 8 is set; none beyond it may.
 
         Returns:
-            Approximate similarities float32 ``(n_query, k)`` and the numbers of their passages, int64 of that shape;
-            −inf and −1 where fewer were found.
+            Approximate similarities float32 ``(n_query, n)`` and the numbers of their passages, int64 of that shape;
+            −inf and −1 behind what was found; n = k, or more than was found of any.
         """
-        similarities = np.full((len(query), k), -np.inf, np.float32)
-        numbers = np.full((len(query), k), -1, np.int64)
-        if not self.n or not similarities.size or not probe.cells.size or (allowed is not None and not len(allowed)):
-            return similarities, numbers
+        if not self.n or not k or not probe.cells.size or (allowed is not None and not len(allowed)):
+            return np.full((len(probe), k), -np.inf, np.float32), np.full((len(probe), k), -1, np.int64)
+        found = compiled_scan.nearest(self._content, self.layout, probe, k, allowed)
+        return found or self._nearest(probe, k, allowed)
+
+    def _nearest(self, probe: Probe, k: int, allowed: Bytes | None) -> tuple[Floats, Numbers]:
+        """Search with FAISS."""
+        similarities = np.full((len(probe), k), -np.inf, np.float32)
+        numbers = np.full((len(probe), k), -1, np.int64)
         library = faiss()
         parameters = library.SearchParametersIVF()
         parameters.nprobe = probe.cells.shape[1] + 1
@@ -106,19 +112,17 @@ class Codes:
             # subtle: FAISS keeps an address of it, so it must have a name as long as the search goes on
             selector = library.IDSelectorBitmap(len(allowed), library.swig_ptr(allowed))
             parameters.sel = selector
-        # codes that count more in these cells are as good as a query that is longer, centres taken as they are
-        padded = self._codebook.padded(query * np.float32(probe.spread))
+        query = np.ascontiguousarray(probe.query)
         # subtle: FAISS adds up whole numbers from the lowest cell on, and drops what has 0. One cell that is not there,
         # lower than all others, lifts every token above 0.
-        lowest = np.where(probe.cells < 0, np.inf, probe.similarities).min(axis=1, keepdims=True) - LIFT
-        lowest[np.isinf(lowest)] = 0.0  # no cells at all
-        cells = np.concatenate([probe.cells, np.full((len(query), 1), -1)], axis=1)
+        lowest = probe.lowest[:, None] - np.float32(LIFT)
+        cells = np.concatenate([probe.cells, np.full((len(probe), 1), -1)], axis=1)
         biases = np.concatenate(
             [np.where(probe.cells < 0, lowest, probe.similarities), lowest], axis=1, dtype=np.float32
         )
         self._index.search_preassigned_c(
-            len(query),
-            library.swig_ptr(padded),
+            len(probe),
+            library.swig_ptr(query),
             k,
             library.swig_ptr(cells),
             library.swig_ptr(biases),

@@ -273,15 +273,17 @@ class Scan:
         depth: 0 for a complete scan, which names every passage that is allowed. Else the scan names the passages that
             an approximate index proposes, with scores that may be off by any amount, and so many of the best are to be
             scored anew.
-        unfound: of an incomplete scan, what passages that it does not name are worth at most about, by their lengths
-            int64 ``(n,)``.
+        worth: of an incomplete scan, approximate scores of passages that it does not name, by their numbers and
+            lengths, int64 ``(n,)`` each.
+        rest: of an incomplete scan that names only the best of what was found, the scan that names all of it.
     """
 
     embedded: Numbers
     scores: npt.NDArray[np.float64]
     slack: float
     depth: int = 0
-    unfound: Callable[[Numbers], npt.NDArray[np.float64]] | None = None
+    worth: Callable[[Numbers, Numbers], npt.NDArray[np.float64]] | None = None
+    rest: Callable[[], Scan] | None = None
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,13 @@ from vecsearch.stores.views import View
 from vecsearch.types import DocumentSummary
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from vecsearch.filters import Filter
     from vecsearch.stores.protocol import Numbers
     from vecsearch.types import Floats, Ids, Offsets
+
+    Doubles = npt.NDArray[np.float64]
 
 __all__ = [
     "EmbeddedSnapshot",
@@ -313,9 +317,7 @@ class EmbeddedSnapshot:
             if not len(numbers):
                 yield found
                 continue
-            numbers, scores = np.concatenate([numbers, found.embedded]), np.concatenate([scores, found.scores])
-            order = np.argsort(numbers)
-            yield replace(found, embedded=numbers[order], scores=scores[order], slack=slack)
+            yield _joined(found, numbers, scores, slack)
 
     def _direct(self, query: ScanQuery, wanted: Numbers, scorer: Scorer) -> Scan:
         """Score a few passages without looking for candidates."""
@@ -522,3 +524,17 @@ class EmbeddedSnapshot:
                 )
             )
         return found
+
+
+def _joined(scan: Scan, numbers: Numbers, scores: Doubles, slack: float) -> Scan:
+    """Return a scan with more passages, and so the scan that names the rest."""
+    rest = scan.rest
+    every, all_scores = np.concatenate([numbers, scan.embedded]), np.concatenate([scores, scan.scores])
+    order = np.argsort(every)
+    return replace(
+        scan,
+        embedded=every[order],
+        scores=all_scores[order],
+        slack=slack,
+        rest=None if rest is None else lambda: _joined(rest(), numbers, scores, slack),
+    )
