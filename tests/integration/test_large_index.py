@@ -19,7 +19,17 @@ from tests.coded import search_codes
 from tests.integration.test_durability import SEGMENT_DAMAGES, flip
 from tests.search_oracle import SearchOracle, assert_right
 from tests.tiny import tiny_pipeline
-from vecsearch import Document, GivenVectors, Index, IndexDamagedError, Pipeline, UsageError, field, tuning
+from vecsearch import (
+    Document,
+    GivenVectors,
+    Index,
+    IndexDamagedError,
+    Pipeline,
+    UsageError,
+    field,
+    ranking,
+    tuning,
+)
 from vecsearch.cli.program import program
 from vecsearch.stores import coded, coding, manifest, reading, upkeep
 from vecsearch.stores.disk import Disk
@@ -182,6 +192,49 @@ def test_pages_neither_repeat_nor_skip(make: Callable[..., Index]) -> None:
     whole = [hit.doc_id for hit in index.search("lionb treec", 15)]
     pages = [hit.doc_id for offset in (0, 5, 10) for hit in index.search("lionb treec", 5, offset=offset)]
     assert pages == whole
+
+
+def test_it_makes_no_difference_how_many_candidates_are_named_at_first(
+    make: Callable[..., Index], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = make()
+    index.add(
+        Document(id=f"{number:03}", text=" ".join(texts(6, number)), metadata={"n": number}) for number in range(80)
+    )
+    index.tune(0.9)
+    index.delete([f"{number:03}" for number in range(0, 80, 7)])
+    index.add(documents(10, seed=3))
+    scans: list[Any] = []
+    seen: set[int] = set()
+    monkeypatch.setattr(reading, "DIRECT_TOKENS", 0)
+    monkeypatch.setattr(ranking, "POOL", 8)
+    monkeypatch.setattr(ranking, "REORDERED", 16)
+
+    def hits(**options: Any) -> list[tuple[str, int, float]]:
+        found = index.search("lionb treec doctord carh", **options)
+        return [(hit.doc_id, hit.passage, hit.score) for hit in found]
+
+    look = ranking.Search._candidates
+    monkeypatch.setattr(ranking.Search, "_candidates", lambda self, scan: scans.append(scan) or look(self, scan))
+    for options in (
+        {"mode": "vector"},
+        {"mode": "vector", "k": 3, "scorer": "soft_tf"},
+        {"mode": "vector", "by": "document", "k": 40},
+        {"mode": "vector", "order": "strict"},
+        {"mode": "hybrid"},
+        {"mode": "hybrid", "k": 6, "offset": 4},
+        {"mode": "hybrid", "by": "passage", "where": field("n") > 5},
+    ):
+        monkeypatch.setattr(coded, "MOST_NAMED", 4_096)
+        right = hits(**options)
+        assert right
+        for n in (1, 30, 50):
+            monkeypatch.setattr(coded, "MOST_NAMED", n)
+            scans.clear()
+            assert hits(**options) == right, (options, n)
+            seen.add(len(scans))
+            assert n > 1 or len(scans) > 1  # of one candidate nothing can be told: all are named then
+    assert seen >= {1, 2}
 
 
 def test_many_queries_at_once_find_what_one_by_one_do(make: Callable[..., Index]) -> None:

@@ -130,6 +130,27 @@ def test_maxima_are_gathered_as_any_scorer_reduces_them(codebook: Codebook, samp
     assert fast.scores.tolist() == slow.scores.tolist()
 
 
+def test_only_the_best_are_named_at_first(monkeypatch: pytest.MonkeyPatch, codebook: Codebook, sample: Tokens) -> None:
+    index = coded(codebook, sample, (400,), 2_000)
+    query = asked(sample, 5)
+    whole = index.candidates(query, DebiasedMaxSimScorer())
+    assert whole.rest is None
+    monkeypatch.setattr("vecsearch.stores.coded.MOST_NAMED", 7)
+    best = index.candidates(query, DebiasedMaxSimScorer())
+    assert best.rest is not None
+    assert best.worth is not None
+    assert best.rest().embedded.tolist() == whole.embedded.tolist()
+    assert best.rest().scores.tolist() == whole.scores.tolist()
+    assert best.rest().rest is None
+    assert sorted(best.scores.tolist()) == sorted(whole.scores.tolist())[-7:]
+    assert best.scores.tolist() == whole.scores[np.isin(whole.embedded, best.embedded)].tolist()
+    assert best.depth == whole.depth
+    lengths = dict(zip(index.numbers.tolist(), index.lengths.tolist(), strict=True))
+    of_whole = np.array([lengths[number] for number in whole.embedded.tolist()])
+    assert best.worth(whole.embedded, of_whole).tolist() == whole.scores.tolist()
+    assert best.worth(np.zeros(0, np.int64), np.zeros(0, np.int64)).tolist() == []
+
+
 def test_who_is_not_allowed_or_gone_is_no_candidate(codebook: Codebook, sample: Tokens) -> None:
     index = coded(codebook, sample, (), 2_000)
     everyone = index.candidates(asked(sample, 5), MaxSimScorer()).embedded

@@ -6,7 +6,8 @@ included. It is asked for the passages of rare keywords only. What BM25 needs fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -19,9 +20,12 @@ from vecsearch.stores.analysis import Analyzer
 from vecsearch.stores.schema import checksum, chunks, damaged_row, marks
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from vecsearch.stores.protocol import Numbers
 
 __all__ = [
+    "KeptPostings",
     "KeywordWriter",
     "PassageCounts",
     "instances",
@@ -33,6 +37,10 @@ __all__ = [
 ]
 
 _MOST = 0xFFFF
+FEWEST_KEPT = 500
+"""So many passages of a keyword are read in the time that asking takes: they are not kept."""
+MOST_KEPT = 2_000_000
+"""Passages of keywords that are kept in memory, 6 bytes each."""
 
 
 def keyword_text(title: str, text: str, ordinal: int) -> str:
@@ -169,6 +177,39 @@ def postings(db: Database, term: str) -> tuple[Numbers, Numbers]:
         steps = np.diff(occurrences, prepend=-1)
     begins = np.flatnonzero(steps)
     return occurrences[begins], np.diff(begins, append=len(occurrences))
+
+
+class KeptPostings:
+    """The passages of the keywords of one commit that were asked for last. Threads may share it.
+
+    Frequent words take longest to read, and come up again: all that are kept of them are 12 MB at most.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[str, tuple[npt.NDArray[np.int32], npt.NDArray[np.uint16]]] = {}
+        self._n_kept = 0
+
+    def of(self, term: str, read: Callable[[str], tuple[Numbers, Numbers]]) -> tuple[Numbers, Numbers]:
+        """Return what ``read`` returns for a keyword, or returned before."""
+        with self._lock:
+            kept = self._kept.pop(term, None)
+            if kept is not None:
+                self._kept[term] = kept  # invariant: what was asked for last stands last
+        if kept is not None:
+            return kept[0].astype(np.int64), kept[1].astype(np.int64)
+        passages, counts = read(term)
+        fits = len(passages) and passages[-1] <= np.iinfo(np.int32).max and counts.max() <= _MOST
+        if fits and FEWEST_KEPT <= len(passages) <= MOST_KEPT:
+            small = passages.astype(np.int32), counts.astype(np.uint16)
+            with self._lock:
+                if term not in self._kept:
+                    self._kept[term] = small
+                    self._n_kept += len(passages)
+                while self._n_kept > MOST_KEPT:
+                    oldest = next(iter(self._kept))
+                    self._n_kept -= len(self._kept.pop(oldest)[0])
+        return passages, counts
 
 
 def _open_instances(db: Database) -> None:

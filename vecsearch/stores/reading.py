@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ TOGETHER_CODED = 1_024
 """Query tokens that are compared with all coded passages at a time: making the vectors takes longer than comparing."""
 ENCODED_AT_ONCE = 512
 """Passages whose tokens are read at a time where all are compared."""
-CACHED_TOKENS = 1_024
+CACHED_TOKENS = 2_048
 """Tokens whose vectors are made and compared at a time, so that they are still in the cache."""
 
 _FILE_COLUMNS = "files.root, files.path"
@@ -424,7 +425,8 @@ class EmbeddedSnapshot:
         return keywords.term_numbers(self._db, terms)[1]
 
     def postings(self, term: str) -> tuple[Numbers, Numbers]:
-        return keywords.postings(self._db, term)
+        read = partial(keywords.postings, self._db)
+        return read(term) if self._given_view is None else self._given_view.postings.of(term, read)
 
     def keyword_counts(self, passages: Numbers, terms: Sequence[str]) -> Numbers:
         return keywords.read_counts(self._db, self._folder, passages, keywords.term_numbers(self._db, terms)[0])

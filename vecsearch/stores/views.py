@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vecsearch.stores.keywords import KeptPostings
 from vecsearch.stores.protocol import PassageTable
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class View:
 
     Attributes:
         tokens: of all embedded passages, once somebody has asked for them; see ``Snapshot.all_tokens``.
+        postings: of keywords that were asked for.
     """
 
     def __init__(self, generation: int, parts: list[Part], passages: PassageTable, coded: Coded | None = None) -> None:
@@ -86,6 +88,7 @@ class View:
         self.passages = passages
         self.coded = coded
         self.tokens: tuple[Numbers, Offsets, Ids] | None = None
+        self.postings = KeptPostings()
         in_codes = np.zeros(0, np.int64) if coded is None else coded.numbers
         numbers = np.concatenate([in_codes, *(part.numbers for part in parts)])
         part_of = np.repeat(np.arange(-1, len(parts)), [len(in_codes), *(len(part.numbers) for part in parts)])
