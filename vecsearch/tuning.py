@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from vecsearch.budget import give_back
 from vecsearch.errors import QueryError, UsageError
 from vecsearch.pipeline import Pipeline
 from vecsearch.queries import Query
@@ -82,7 +83,9 @@ def tuned(
     asked = _asked(searcher, snapshot, _queries(pipeline, snapshot, n_queries), scorer)
     if not asked:
         return before
+    give_back()  # what building has left
     wanted = [best_of(scan) for scan in snapshot.scan_many(asked, scorer, exact=True)]
+    give_back()
     measured: list[_Measured] = []
     for n_nearest, n_probe in DEPTHS:
         cheapest = min((one.cost for one in measured if one.is_sure(target)), default=np.inf)

@@ -38,7 +38,10 @@ def main() -> None:
             medians = []
             for mode in ("vector", "hybrid"):
                 index.search(queries[0], mode=mode)  # type: ignore[arg-type]
-                median, _ = milliseconds(lambda text, mode=mode: index.search(text, mode=mode, syntax="plain"), queries)  # type: ignore[misc]
+                median, *_ = milliseconds(
+                    lambda text, mode=mode: index.search(text, mode=mode, syntax="plain"),  # type: ignore[misc]
+                    queries,
+                )
                 medians.append(f"{mode} p50 {median:.1f} ms")
             facts = index.info()
             held = f"{facts['n_segments']} segments, {facts['n_fresh_tokens']:,} fresh tokens"

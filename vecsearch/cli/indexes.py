@@ -83,6 +83,9 @@ def open_index(
 ) -> Index:
     """Open the index that a command works on; see ``resolve`` and ``Index.open`` for what is raised."""
     found = resolve(settings, name)
+    from vecsearch.budget import share_one_arena
     from vecsearch.index import Index
 
+    if not read_only:
+        share_one_arena()
     return Index.open(folder_of(settings, found), read_only=read_only, durability=durability)

@@ -46,9 +46,11 @@ def open_or_create(
         IdentityError: the index is there and was made with other parts; names both.
         See ``Index.open`` and ``Index.create``.
     """
+    from vecsearch.budget import share_one_arena
     from vecsearch.index import Index
     from vecsearch.pipeline import Pipeline
 
+    share_one_arena()
     given = {part: value for part, value in parts.items() if value is not None}
     dim = given.pop("pca", None)
     try:

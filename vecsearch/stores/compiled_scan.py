@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["nearest"]
 
-WORTH_COMPILING = 50_000_000
+WORTH_COMPILING = 40_000_000
 """Loading numba and the kernel takes as long as it saves where a process compares so many codes with a query token."""
 
 
