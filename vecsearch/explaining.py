@@ -234,11 +234,14 @@ def matches(similarities: Floats, weights: Floats, query_spans: Spans, spans: Sp
     """Return the best partner of each query token that is not light, and whatever is about as similar."""
     found: dict[int, tuple[float, int]] = {}
     heavy = np.flatnonzero(weights >= LIGHT_WEIGHT * weights.max(initial=0))
-    for i in heavy.tolist():
-        row = similarities[i]
-        for j in {int(row.argmax()), *np.flatnonzero(row >= ALIKE).tolist()}:
-            if row[j] > found.get(j, (0.0, 0))[0]:
-                found[j] = (float(row[j]), i)
+    of_heavy = similarities[heavy]
+    is_partner = of_heavy >= ALIKE
+    is_partner[np.arange(len(heavy)), of_heavy.argmax(axis=1)] = True
+    places, partners = np.nonzero(is_partner)  # by the query's tokens: of equal partners the first one's stays
+    values = of_heavy[places, partners]
+    for i, j, value in zip(heavy[places].tolist(), partners.tolist(), values.tolist(), strict=True):
+        if value > found.get(j, (0.0, 0))[0]:
+            found[j] = (value, i)
     return tuple(
         sorted(
             (

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-
 ARENAS = """
 import ctypes, sys, threading
 import numpy as np

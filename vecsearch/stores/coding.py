@@ -51,7 +51,7 @@ LARGEST = 8_000_000
 """Tokens of a segment of codes that is merged no further: fewer, where the memory for it is less."""
 SEGMENT_BYTES = 80
 """Memory that a token takes while a segment of codes is made or merged."""
-BESIDE_BYTES = 680_000_000
+BESIDE_BYTES = 740_000_000
 """Memory that all else takes while an index is built: libraries, rows of words, words themselves, batches."""
 FEWEST_LARGEST = 500_000
 """Tokens that a segment may have in any memory."""
