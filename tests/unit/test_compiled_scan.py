@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -180,6 +181,26 @@ def test_numba_is_not_imported_for_one_search() -> None:
         "assert 'numba' not in sys.modules and 'llvmlite' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+@pytest.mark.parametrize("setting", ["NUMBA_DISABLE_JIT=1", "NUMBA_CPU_NAME=generic", "NUMBA_DISABLE_JIT=0"])
+def test_settings_of_numba_are_heeded(setting: str) -> None:
+    compiled_or_skip()
+    code = (
+        "import numpy as np\n"
+        "from tests.typed_tokens import everything, tokens, trained\n"
+        "from vecsearch.stores import compiled_scan\n"
+        "from vecsearch.stores.codes import Codes\n"
+        "compiled_scan.WORTH_COMPILING = 0\n"
+        "codes = Codes.build(trained(), [tokens()])\n"
+        "for probe in everything(trained(), tokens()[0][:9]):\n"
+        "    assert (codes.search(probe, 10)[1] >= 0).all()\n"
+        "print(compiled_scan._kernel.after(0) is not None)\n"
+    )
+    name, value = setting.split("=")
+    environment = {**os.environ, name: value}
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
+    assert found.stdout.strip() == str(setting == "NUMBA_DISABLE_JIT=0")
 
 
 def test_dimensions_of_the_tables(codebook: Codebook, sample: Sample) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from llvmlite import ir
+from numba import config as numba_config
 from numba import from_dtype, njit, types
 from numba.core import cgutils as numba_cgutils
 from numba.core.registry import cpu_target
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     Sums = npt.NDArray[np.uint16]
 
 cgutils: Any = numba_cgutils
+config: Any = numba_config
 
 __all__ = ["compiled", "is_usable"]
 
@@ -44,12 +46,13 @@ _FEATURES = {32: "+avx2", 64: "+avx512bw"}
 def _widths(context: Any) -> list[int]:
     """Return how many lookups the processor that is compiled for does at a time, most first."""
     features = context.codegen().magic_tuple()[2].split(",")
-    return [width for width in (64, 32) if _FEATURES[width] in features]
+    has_wide = "-evex512" not in features  # else there is AVX-512, but of 32 bytes
+    return [width for width in (64, 32) if _FEATURES[width] in features and (has_wide or width == 32)]
 
 
 def is_usable() -> bool:
-    """Return whether the processor that numba compiles for has the instructions."""
-    return 32 in _widths(cpu_target.target_context)
+    """Return whether numba compiles, and for a processor that has the instructions."""
+    return not config.DISABLE_JIT and 32 in _widths(cpu_target.target_context)
 
 
 def _vector(kind: ir.IntType, n: int) -> ir.VectorType:
