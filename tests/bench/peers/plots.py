@@ -17,10 +17,12 @@ import matplotlib as mpl
 
 mpl.use("svg")
 from matplotlib import pyplot as plt
+from matplotlib import ticker
 
 
 def main() -> None:
     """Draw all plots."""
+    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "vecsearch"})
     sizes: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text())["sizes"]
     folder = Path(sys.argv[2])
     folder.mkdir(parents=True, exist_ok=True)
@@ -30,15 +32,15 @@ def main() -> None:
             if "skipped" not in peer and peer["threads_1"]["recall"] is not None:
                 point = peer["threads_1"]["p50_ms"], peer["threads_1"]["recall"]
                 axes.scatter(*point)
-                axes.annotate(name, point, xytext=(3, 5), textcoords="offset points", rotation=50)
+                axes.annotate(name, point, xytext=(0, -8), textcoords="offset points", rotation=-50, va="top")
         axes.set(
             xscale="log",
             xlabel="p50 of a query, ms, 1 thread",
             ylabel="recall@10 of exact MaxSim",
-            ylim=(None, 1.2),
+            ylim=(0, 1.05),
             title=f"{int(size):,} passages",
         )
-        figure.savefig(folder / f"recall-{size}.svg", bbox_inches="tight")
+        _save(figure, folder / f"recall-{size}.svg")
     if len(sizes) > 1:
         _sizes(sizes, folder / "sizes.svg")
 
@@ -58,9 +60,18 @@ def _sizes(sizes: dict[str, Any], path: Path) -> None:
             latency.plot(passages, [peer["threads_1"]["p50_ms"] for _, peer in known], "o-", label=name, color=colour)
             build.plot(passages, [peer["build_s"] for _, peer in known], "o-", label=name, color=colour)
     latency.set(xscale="log", yscale="log", xlabel="passages", ylabel="p50 of a query, ms, 1 thread")
-    build.set(xscale="log", yscale="log", xlabel="passages", ylabel="build, s", ylim=(0.1, None))
+    build.set(xscale="log", yscale="log", xlabel="passages", ylabel="build, s", ylim=(0.01, None))
+    for axes in (latency, build):
+        axes.set_xticks([found["facts"]["n_passages"] for found in sizes.values()])
+        axes.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
+        axes.xaxis.set_minor_formatter(ticker.NullFormatter())
     build.legend(bbox_to_anchor=(1.02, 1), loc="upper left")
-    figure.savefig(path, bbox_inches="tight")
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
+    # the same figures give the same file
+    figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
 
 
 if __name__ == "__main__":
