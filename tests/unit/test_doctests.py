@@ -7,6 +7,7 @@ import pkgutil
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 
 import pytest
 
@@ -18,13 +19,16 @@ PACKAGES = sorted(
         if point.dist is not None and point.dist.name == "vecsearch"
     }
 )
+OF_EXTRAS = {"vecsearch.stores.scan_kernel": "numba"}
+"""Modules that cannot be imported where an extra is not installed, and what they need."""
 
 
 def modules() -> Iterator[str]:
     for name in PACKAGES:
         yield name
         for found in pkgutil.walk_packages(import_module(name).__path__, f"{name}."):
-            if not found.name.endswith(".__main__"):
+            needed = OF_EXTRAS.get(found.name)
+            if not found.name.endswith(".__main__") and (needed is None or find_spec(needed) is not None):
                 yield found.name
 
 
