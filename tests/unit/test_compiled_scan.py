@@ -15,6 +15,7 @@ from tests.typed_tokens import DIM, N, bitmap, compiled_or_skip, searching_by, t
 from vecsearch.stores import compiled_scan
 from vecsearch.stores.codebook import Codebook
 from vecsearch.stores.codes import Codes
+from vecsearch.stores.probe import Probe
 
 Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
 STEPS = 5e-3
@@ -212,3 +213,13 @@ def test_dimensions_of_the_tables(codebook: Codebook, sample: Sample) -> None:
         assert tables.biases.min() == 1
         largest = tables.entries.reshape(3, -1, 16).max(axis=2).sum(axis=1).astype(int) + tables.biases.max(axis=1)
         assert largest.max() < 65_535
+
+
+def test_sums_of_very_many_parts_stay_within_16_bits() -> None:
+    n_sub = 2_549  # so many that every part is rounded up by nearly half a step
+    patterns = np.zeros((n_sub, 16, 4), np.float32)
+    patterns[:, 0] = 1
+    query = np.full((2, 4 * n_sub), 0.5, np.float32)
+    probe = Probe(query, np.zeros((2, 1), np.int64), np.ones((2, 1), np.float32), patterns)
+    entries = probe.tables.entries.reshape(2, n_sub, 16).astype(int)
+    assert entries[:, :, 0].sum(axis=1).max() + int(probe.tables.biases.max()) < 65_535

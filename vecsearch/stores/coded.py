@@ -46,7 +46,7 @@ FEWEST_NEAREST = 64
 RARE_NEAREST = 8
 """In cells of rare types, one for so many others is looked for: about so many fewer tokens are in them."""
 MOST_NAMED = 4_096
-"""Candidates that are handed on at first: a dozen times as many as are compared exactly."""
+"""Candidates that are handed on at first: many times as many as are compared exactly."""
 GUESSED = 0.3
 """What a passage has not among the nearest is so far from chance to the farthest of these: passages that are found by
 other tokens of the query are about the same things (docs/decisions.md)."""

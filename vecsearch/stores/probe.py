@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Probe", "Tables"]
 
 LARGEST_ENTRY = 255
-LARGEST_SUM = 65_000
-"""What 16 bits hold, with room for rounding; 0 stands for no token."""
+LARGEST_SUM = 60_000
+"""What 16 bits hold, with room for rounding half a step up in each of 11,000 parts; 0 stands for no token."""
 
 
 @dataclass(frozen=True)
