@@ -14,6 +14,7 @@ from tests.campaign.kills import Model, after, steps_of, take
 from tests.campaign.operations import documents_of, small
 from tests.tiny import tiny_pipeline
 from vecsearch import Document, Index
+from vecsearch.stores import compiled_scan
 
 __all__ = ["commits", "readers", "soak"]
 
@@ -105,6 +106,7 @@ def soak(folder: str, kind: str, seconds: float, seed: int) -> dict[str, Any]:
 
     def work() -> Any:
         small(kind)
+        compiled_scan.load()  # numba comes once, after many searches: that is no leak
         model: Model = {}
         n, warm, index = 0, None, Index.create(path, pipeline=tiny_pipeline())
         while (now := time.monotonic() - began) < seconds:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Bytes = npt.NDArray[np.uint8]
     Numbers = npt.NDArray[np.int64]
 
-__all__ = ["nearest"]
+__all__ = ["load", "nearest"]
 
 WORTH_COMPILING = 40_000_000
 """Loading numba and the kernel takes as long as it saves where a process compares so many codes with a query token."""
@@ -51,6 +51,11 @@ class _Kernel:
 
 
 _kernel = _Kernel()
+
+
+def load() -> None:
+    """Load the kernel now, where there is one: numba takes some 120 MB, which comes as a surprise later."""
+    _kernel.after(WORTH_COMPILING)
 
 
 def nearest(
