@@ -19,6 +19,8 @@ from numba.core import cgutils as numba_cgutils
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
+from vecsearch.stores.fastscan import BLOCK
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -33,8 +35,6 @@ config: Any = numba_config
 
 __all__ = ["compiled", "is_usable"]
 
-BLOCK = 32
-"""Codes of a block, as ``fastscan`` lays them out."""
 COUNTED = 1 << 18
 """Sums that are counted at a time, so that counters of 16 bits do not run over."""
 
