@@ -14,6 +14,7 @@ import numpy as np
 
 from vecsearch.pipeline import Pipeline, RowTable, directions, split_rows
 from vecsearch.protocols import CollectionStatistics, PositionalEncoder, Scorer
+from vecsearch.scoring import inner_products
 from vecsearch.stores.protocol import TokenBatch
 from vecsearch.stores.sampling import FEWEST
 
@@ -65,7 +66,7 @@ class Background:
         n_passages = max(snapshot.n_passages, 1)
         background = np.zeros((len(query), 0), np.float32)
         if getattr(scorer, "needs_background", False):
-            background = _similarities(query, self._sample(snapshot, encoder))
+            background = inner_products(query, self._sample(snapshot, encoder))
         lengths = snapshot.embedded_lengths()
         return CollectionStatistics(
             n_passages=snapshot.n_passages,
@@ -85,7 +86,7 @@ class Background:
             return None
         background = statistics.background
         if not background.shape[1]:
-            background = _similarities(query, self._sample(snapshot, None))
+            background = inner_products(query, self._sample(snapshot, None))
         n = background.shape[1]
         above = min(int(n / (2 * statistics.mean_length + 1)), n - 1)
         return np.partition(background, n - 1 - above, axis=1)[:, n - 1 - above]
@@ -156,8 +157,3 @@ class Background:
                 units, norms = split_rows(self._pipeline.rows(texts, tokens))
                 self._references[name] = self._pipeline.encode_rows(units, norms, tokens.offsets, encoder)
         return self._references[name]
-
-
-def _similarities(query: Floats, sample: Floats) -> Floats:
-    """Return float32 ``(n_query, n_sample)``."""
-    return np.ascontiguousarray((sample @ query.T).T)  # twice as fast as the other way round
