@@ -320,12 +320,13 @@ class Index:
     def tune(self, recall: float | None = None, *, n_queries: int | None = None) -> dict[str, Any] | None:
         """Measure how deep an approximate index must be searched to find what exact search finds, and search it so.
 
-        Queries are made of the index's own passages; exact search tells their best ten. Takes seconds a million words.
+        Queries are made of the index's own passages. Exact search tells the best ten of some, a search much deeper than
+        any that is chosen those of the others (see ``tuning``). Takes seconds a million words.
 
         Args:
             recall: share of these ten that candidates are to hold, on average; by default what was asked for before,
                 at first .98.
-            n_queries: more are more precise and take longer; by default 32 to 64, fewer for larger indexes.
+            n_queries: more are more precise and take longer; 192 by default.
 
         Returns:
             What ``info()`` says of it; None where the index is exact, and there is nothing to tune.

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -19,11 +21,16 @@ from vecsearch.errors import QueryError, UsageError
 from vecsearch.pipeline import Pipeline
 from vecsearch.queries import Query
 from vecsearch.searching import Searcher
-from vecsearch.stores.protocol import Depth, ScanQuery, Snapshot
+from vecsearch.stores.protocol import Depth, Scan, Snapshot
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from vecsearch.protocols import Scorer
-    from vecsearch.stores.protocol import Numbers, Scan
+    from vecsearch.stores.protocol import Numbers
+    from vecsearch.vector_signal import VectorSignal
+
+    Doubles = npt.NDArray[np.float64]
 
 __all__ = ["best_of", "checked_target", "ranks_of", "tuned"]
 
@@ -36,11 +43,18 @@ DEPTHS = (
 """Nearest tokens, and cells that they are looked for in, of which the cheapest is chosen …"""
 RESCORED = (20, 30, 40, 50, 60, 75, 100, 150, 200, 300, 400, 600, 800)
 """… and as many candidates are scored exactly."""
-FEWEST, MOST = 32, 64
-"""Queries of a measurement: as many as exact search answers in a few minutes, within these bounds. Fewer are less sure,
-so the depth must be greater."""
-QUERY_TOKENS = 25_000_000 * MOST
-"""Tokens of the index times queries that are compared."""
+QUERIES = 192
+"""Of a measurement …"""
+FEWEST_EXACT, MOST_EXACT = 16, 32
+"""… of which so many are also answered by exact search: as many as take it about half a minute, within these bounds."""
+EXACT_TOKENS = 350_000_000
+"""Tokens of the index times queries that exact search compares in that time."""
+FIRST = 32
+"""So many queries tell which depths are worth being measured by all …"""
+TRIED = 3
+"""… and so many of them are."""
+DEEP = Depth(n_nearest=32_000, n_probe=128, n_rescored=800)
+"""How the others are answered (docs/decisions.md)."""
 WORDS = (6, 25)
 """Fewest and most words of the sentence or stretch that a query is made of."""
 VOCABULARY = 5_000
@@ -77,28 +91,22 @@ def tuned(
     before = snapshot.depth()
     assert before is not None
     target = before.target if target is None else target
-    if n_queries is None:
-        n_queries = int(np.clip(QUERY_TOKENS // max(snapshot.n_tokens, 1), FEWEST, MOST))
     scorer = searcher.scorer(None)
-    asked = _asked(searcher, snapshot, _queries(pipeline, snapshot, n_queries), scorer)
-    if not asked:
+    signals = _signals(searcher, snapshot, _queries(pipeline, snapshot, n_queries or QUERIES), scorer)
+    if not signals:
         return before
     give_back()  # what building has left
-    wanted = [best_of(scan) for scan in snapshot.scan_many(asked, scorer, exact=True)]
-    give_back()
-    measured: list[_Measured] = []
-    for n_nearest, n_probe in DEPTHS:
-        cheapest = min((one.cost for one in measured if one.is_sure(target)), default=np.inf)
-        if _Measured(n_nearest, n_probe, RESCORED[0], 1.0, 0.0).cost >= cheapest:
+    sample = _Sample(snapshot, signals, scorer)
+    few: list[_Measured] = []
+    for pair in DEPTHS:
+        cheapest = min((one.cost for one in few if one.recall >= target), default=np.inf)
+        if _Measured(*pair, RESCORED[0], 1.0, 0.0).cost >= cheapest:
             break  # to look deeper costs more than it can save
-        depth = Depth(n_nearest=n_nearest, n_probe=n_probe)
-        scans = snapshot.scan_many(asked, scorer, depth=depth)
-        ranks = [ranks_of(best, scan) for best, scan in zip(wanted, scans, strict=True)]
-        for n_rescored in RESCORED:
-            recalls = np.array([(of_query < n_rescored).mean() for of_query in ranks])
-            error = float(recalls.std() / np.sqrt(len(recalls)))
-            measured.append(_Measured(n_nearest, n_probe, n_rescored, float(recalls.mean()), error))
-    enough = [one for one in measured if one.is_sure(target)]
+        few += sample.measured(*pair, FIRST)
+    measured: list[_Measured] = []
+    for pair in _promising(few, target):
+        measured += sample.measured(*pair)
+    enough = [one for one in measured if one.recall - one.error >= target]
     chosen = min(enough, key=lambda one: one.cost) if enough else max(measured, key=lambda one: one.recall)
     return Depth(
         n_nearest=chosen.n_nearest,
@@ -106,7 +114,7 @@ def tuned(
         n_rescored=chosen.n_rescored,
         target=float(target),
         recall={pipeline.scorer: chosen.recall},
-        n_queries=len(asked),
+        n_queries=len(signals),
         n_tokens=snapshot.n_tokens,
     )
 
@@ -125,8 +133,69 @@ class _Measured(NamedTuple):
         # measured: a thousand tokens more to look at take as long as four passages to score, and so do 16 cells more
         return self.n_nearest / 250 + self.n_probe / 4 + self.n_rescored
 
-    def is_sure(self, target: float) -> bool:
-        return self.recall - self.error >= target
+
+class _Sample:
+    """Queries, and what they should find.
+
+    Args:
+        snapshot: of a store that has a depth.
+        signals: the vector sides of the queries.
+        scorer: the formula.
+    """
+
+    def __init__(self, snapshot: Snapshot, signals: Sequence[VectorSignal], scorer: Scorer) -> None:
+        self._snapshot = snapshot
+        self._scorer = scorer
+        self._asked = [signal.asked(None) for signal in signals]
+        n_exact = int(np.clip(EXACT_TOKENS // max(snapshot.n_tokens, 1), FEWEST_EXACT, MOST_EXACT))
+        exact = snapshot.scan_many(self._asked[:n_exact], scorer, exact=True)
+        self._exact = [best_of(scan) for scan in exact]
+        give_back()
+        self._best = self._exact if len(signals) <= n_exact else [self._deep_best(signal) for signal in signals]
+        give_back()
+
+    def _deep_best(self, signal: VectorSignal) -> Numbers:
+        """Return the ``K`` best passages by a search that goes deep, best first."""
+        scan = self._snapshot.scan(signal.asked(None), self._scorer, depth=DEEP)
+        numbers = np.sort(scan.embedded[np.argsort(-scan.scores, kind="stable")[: DEEP.n_rescored]])
+        scores, slack = signal.approximate(numbers)
+        return best_of(Scan(numbers, scores, slack))
+
+    def measured(self, n_nearest: int, n_probe: int, n_queries: int | None = None) -> list[_Measured]:
+        """Return the recall of a way of looking, for each number of candidates that may be scored.
+
+        Args:
+            n_nearest, n_probe: see ``Depth``.
+            n_queries: measured by so many, None for all.
+        """
+        asked = self._asked[:n_queries]
+        scans = self._snapshot.scan_many(asked, self._scorer, depth=Depth(n_nearest=n_nearest, n_probe=n_probe))
+        by_deep, by_exact = [], []
+        for number, scan in enumerate(scans):
+            by_deep.append(ranks_of(self._best[number], scan))
+            if number < len(self._exact):
+                by_exact.append(ranks_of(self._exact[number], scan))
+        found = []
+        for n_rescored in RESCORED:
+            recalls = _recalls(by_deep, n_rescored)
+            lacking = _recalls(by_exact, n_rescored) - recalls[: len(by_exact)]
+            error = np.sqrt(recalls.var() / len(recalls) + lacking.var() / len(lacking))
+            recall = min(1.0, float(recalls.mean() + lacking.mean()))
+            found.append(_Measured(n_nearest, n_probe, n_rescored, recall, float(error)))
+        return found
+
+
+def _recalls(ranks: list[Numbers], n: int) -> Doubles:
+    """Return what share of the best of each query is among its best n candidates."""
+    return np.array([(of_query < n).mean() for of_query in ranks])
+
+
+def _promising(few: list[_Measured], target: float) -> list[tuple[int, int]]:
+    """Return the ways of looking that seem to reach a recall at the least cost, and the one that has the most."""
+    enough = sorted((one for one in few if one.recall >= target), key=lambda one: one.cost)
+    cheap = dict.fromkeys((one.n_nearest, one.n_probe) for one in enough)
+    best = max(few, key=lambda one: one.recall)
+    return list(dict.fromkeys([*islice(cheap, TRIED), (best.n_nearest, best.n_probe)]))
 
 
 def _queries(pipeline: Pipeline, snapshot: Snapshot, n: int) -> list[Query]:
@@ -194,13 +263,9 @@ def _given_query(pipeline: Pipeline, snapshot: Snapshot, number: int, generator:
     return Query.of_vectors(pipeline, np.ascontiguousarray(rows), ids)
 
 
-def _asked(searcher: Searcher, snapshot: Snapshot, queries: list[Query], scorer: Scorer) -> list[ScanQuery]:
+def _signals(searcher: Searcher, snapshot: Snapshot, queries: list[Query], scorer: Scorer) -> list[VectorSignal]:
     weighed = [(query, query.weights(snapshot)) for query in queries]
-    return [
-        searcher.vector(snapshot, query, weights, scorer).asked(None)
-        for query, weights in weighed
-        if (weights > 0).any()
-    ]
+    return [searcher.vector(snapshot, query, weights, scorer) for query, weights in weighed if (weights > 0).any()]
 
 
 def best_of(scan: Scan) -> Numbers:
