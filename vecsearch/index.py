@@ -354,6 +354,17 @@ class Index:
 
     # reading
 
+    def preload(self) -> None:
+        """Read now what the first search would read of the store: the tables of passages, vectors or codes.
+
+        Another thread may do it while the query is still on its way; a search that comes earlier waits for it.
+
+        Raises:
+            IndexDamagedError: what would have to be read is not what was written.
+        """
+        with self._store.snapshot():
+            pass
+
     def search(
         self,
         query: str | None = None,

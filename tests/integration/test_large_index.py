@@ -31,9 +31,10 @@ from vecsearch import (
     tuning,
 )
 from vecsearch.cli.program import program
-from vecsearch.stores import coded, coding, manifest, reading, upkeep
+from vecsearch.stores import coded, coding, embedded, manifest, reading, upkeep
 from vecsearch.stores.disk import Disk
 from vecsearch.stores.protocol import Depth
+from vecsearch.worker import Worker
 
 WORDS = [f"{first}{second}" for first in ("lion", "dog", "tree", "car", "doctor", "river") for second in "abcdefgh"]
 
@@ -316,6 +317,44 @@ def test_recall_that_is_asked_for_is_kept(make: Callable[..., Index]) -> None:
     assert index.info()["approximate"]["target"] == 1.0
 
 
+def test_a_recall_that_is_mostly_measured_by_deep_searches_is_that_by_exact_ones(
+    make: Callable[..., Index], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = make()
+    index.add(documents(600))
+    monkeypatch.setattr(tuning, "DEPTHS", ((20, 2),))
+    monkeypatch.setattr(tuning, "RESCORED", (10, 12, 15, 20))
+    monkeypatch.setattr(tuning, "FEWEST_EXACT", 4)
+    found = []
+    for most_exact in (4, 1_000):
+        monkeypatch.setattr(tuning, "MOST_EXACT", most_exact)
+        found.append(index.tune(1.0, n_queries=80))
+    assert found[0] == found[1]
+    assert found[0] is not None
+    assert 0 < found[0]["recall"][index.pipeline.scorer] < 1
+
+
+def test_what_deep_searches_miss_counts_against_the_recall(
+    make: Callable[..., Index], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = make()
+    index.add(documents(600))
+    monkeypatch.setattr(coded, "FEWEST_NEAREST", 0)
+    monkeypatch.setattr(tuning, "DEEP", Depth(n_nearest=8, n_probe=1, n_rescored=10))
+    monkeypatch.setattr(tuning, "DEPTHS", ((8, 1),))
+    monkeypatch.setattr(tuning, "RESCORED", (10,))
+    recalls = {}
+    for n_exact in (40, 80):
+        monkeypatch.setattr(tuning, "FEWEST_EXACT", n_exact)
+        monkeypatch.setattr(tuning, "MOST_EXACT", n_exact)
+        facts = index.tune(0.9, n_queries=80)
+        assert facts is not None
+        recalls[n_exact] = facts["recall"][index.pipeline.scorer]
+    # it found all of what it had found itself
+    assert recalls[40] < 0.9
+    assert recalls[40] == pytest.approx(recalls[80], abs=0.1)
+
+
 @pytest.mark.parametrize("arguments", [(0,), (1.5,), ("all",), (0.9, 0), (0.9, 1.5)])
 def test_what_cannot_be_tuned_is_refused(make: Callable[..., Index], arguments: tuple[Any, ...]) -> None:
     with pytest.raises(UsageError, match=r"recall is|n_queries is"):
@@ -326,6 +365,23 @@ def test_there_is_nothing_to_tune_in_an_exact_index(make: Callable[..., Index]) 
     index = make()
     index.add(documents(3))
     assert index.tune() is None
+
+
+def test_what_is_preloaded_by_another_thread_is_not_read_again(
+    make: Callable[..., Index], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = make()
+    index.add(documents(200))
+    expected = index.search("lionb treec", 5)
+    index.close()
+    read: list[str] = []
+    load = embedded.load_codes
+    monkeypatch.setattr(embedded, "load_codes", lambda *given: read.append(given[1].file) or load(*given))
+    with Index.open(index.path, pipeline=index.pipeline, read_only=True) as opened, Worker() as worker:
+        preloading = worker.submit(opened.preload)
+        assert opened.search("lionb treec", 5) == expected
+        preloading.result()
+    assert len(read) == len(set(read)) == kinds(index)[".codes"]
 
 
 @pytest.mark.parametrize("kind", [".codes", ".codebook"])

@@ -15,6 +15,7 @@ from vecsearch.cli.output import counted, one_line, write, write_json
 from vecsearch.cli.reranking import RerankNotes, rerank_options
 from vecsearch.cli.settings import Settings, pass_settings
 from vecsearch.cli.showing import N_LINES, show_hits
+from vecsearch.worker import Worker
 
 if TYPE_CHECKING:
     from vecsearch.index import Index
@@ -151,7 +152,8 @@ def search_command(
     options = {**ranking, "by": by, "fusion": fusion, "n_rerank": n_rerank}
     lines = None if queries is None else _lines(queries)
     notes = RerankNotes(rerank, budget)
-    with open_index(settings, name) as index:
+    with open_index(settings, name) as index, Worker() as worker:
+        worker.submit(index.preload)  # while the query is read; what goes wrong in it goes wrong in the search too
         options["rerank"] = notes.reranker()
         started = time.perf_counter()
         if lines is not None:

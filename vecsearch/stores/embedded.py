@@ -10,7 +10,7 @@ import contextlib
 import os
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
@@ -46,9 +46,12 @@ from vecsearch.stores.segments import load_segment
 from vecsearch.stores.upkeep import LoadedCodebook, Upkeep
 from vecsearch.stores.views import Part, View, fresh_part, segment_part
 from vecsearch.types import FileRecord
+from vecsearch.worker import Worker
 
 if TYPE_CHECKING:
     from vecsearch.stores.codes import Codes
+    from vecsearch.stores.manifest import CodebookRecord
+    from vecsearch.stores.segments import SegmentRecord
     from vecsearch.types import Floats, Ids
 
 __all__ = ["EmbeddedStore"]
@@ -167,33 +170,40 @@ class EmbeddedStore:
                 return view
 
     def _build_view(self, db: Database, generation: int) -> View:
-        columns = db.execute(
-            "SELECT count(*), group_concat(embedded_no), group_concat(n_tokens), "
-            "group_concat(coalesce(segment_no, -1)), group_concat(coalesce(row_start, 0)) FROM embedded"
-        ).fetchone()
-        table = integer_columns(columns, self.folder, "the table of what is embedded")
-        table = table[np.lexsort((table[:, 0], table[:, 3], table[:, 2]))]
         records = dict(segment_records(db))
+        codebook = manifest.codebook_record(db)
+        with Worker() as worker:  # files are checked while the database is read
+            loading = worker.submit(lambda: self._loaded_codes(records, codebook))
+            columns = db.execute(
+                "SELECT count(*), group_concat(embedded_no), group_concat(n_tokens), "
+                "group_concat(coalesce(segment_no, -1)), group_concat(coalesce(row_start, 0)) FROM embedded"
+            ).fetchone()
+            table = integer_columns(columns, self.folder, "the table of what is embedded")
+            passages = reading.read_passages(db, self.folder)
+            loaded = loading.result()
+        if not np.isin(passages.embedded, np.ascontiguousarray(table[:, 0])).all():
+            raise damaged_row(self.folder, "the table of passages, or of what is embedded,")
         parts: list[Part] = []
         mapped: dict[str, Floats] = {}
-        codebook = manifest.codebook_record(db)
         codes: dict[str, Codes] = {}
         is_coded = np.zeros(len(table), bool)
         for segment_no in np.unique(table[:, 2]).tolist():
-            numbers, lengths, _, starts = table[table[:, 2] == segment_no].T
+            is_in = table[:, 2] == segment_no
+            if segment_no != -1 and segment_no not in records:
+                raise damaged_row(self.folder, f"segment {segment_no}")
+            if segment_no in loaded:
+                found = loaded[segment_no]
+                if isinstance(found, IndexDamagedError):
+                    raise found
+                codes[records[segment_no].file] = found
+                is_coded |= is_in
+                continue
+            some = table[is_in]
+            numbers, lengths, _, starts = some[np.lexsort((some[:, 0], some[:, 3]))].T
             if segment_no == -1:
                 parts.append(self._fresh_part(db, np.ascontiguousarray(numbers)))
                 continue
-            if segment_no not in records:
-                raise damaged_row(self.folder, f"segment {segment_no}")
             record = records[segment_no]
-            if record.codebook_no is not None:
-                if codebook is None or codebook.number != record.codebook_no:
-                    raise damaged_row(self.folder, f"segment {segment_no}, or its codebook,")
-                loaded = self._codes.get(record.file)
-                codes[record.file] = loaded or load_codes(self.folder, record, self._codebook.of(codebook))
-                is_coded |= table[:, 2] == segment_no
-                continue
             vectors = self._mapped.get(record.file)
             if vectors is None:
                 vectors = load_segment(self.folder, record)
@@ -203,9 +213,6 @@ class EmbeddedStore:
             except ValueError as error:
                 raise damaged_row(self.folder, f"the table of what is in segment {record.file}") from error
         self._mapped, self._codes = mapped, codes
-        passages = reading.read_passages(db, self.folder)
-        if not np.isin(passages.embedded, table[:, 0]).all():
-            raise damaged_row(self.folder, "the table of passages, or of what is embedded,")
         coded = None
         if codes and codebook is not None:
             numbers, lengths = table[is_coded, 0], table[is_coded, 1]
@@ -213,6 +220,23 @@ class EmbeddedStore:
             depth = manifest.read_depth(db, self.folder)
             coded = Coded(self._codebook.of(codebook), list(codes.values()), numbers[order], lengths[order], depth)
         return View(generation, parts, passages, coded)
+
+    def _loaded_codes(
+        self, records: Mapping[int, SegmentRecord], codebook: CodebookRecord | None
+    ) -> dict[int, Codes | IndexDamagedError]:
+        """Return the codes of the segments that have any, or what is wrong with them."""
+        found: dict[int, Codes | IndexDamagedError] = {}
+        for number, record in records.items():
+            if record.codebook_no is None:
+                continue
+            try:
+                if codebook is None or codebook.number != record.codebook_no:
+                    raise damaged_row(self.folder, f"segment {number}, or its codebook,")
+                known = self._codes.get(record.file)
+                found[number] = known or load_codes(self.folder, record, self._codebook.of(codebook))
+            except IndexDamagedError as error:  # to be raised if the segment still holds anything
+                found[number] = error
+        return found
 
     def _fresh_part(self, db: Database, numbers: np.ndarray) -> Part:
         # invariant: numbers of embedded passages are never reused, so what was encoded once stays right
