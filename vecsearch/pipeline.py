@@ -176,10 +176,21 @@ class Pipeline:
         """Whether vectors come from the caller instead of from text."""
         return self.embedder is None
 
-    @property
+    # to ask whether an object follows a protocol takes tens of microseconds, and searches ask many times
+
+    @cached_property
     def is_static(self) -> bool:
         """Whether a token's row follows from its id alone."""
         return isinstance(self.embedder, StaticEmbedder)
+
+    @cached_property
+    def aligning_encoder(self) -> AligningEncoder | None:
+        """The encoder where it aligns, else None."""
+        return self.encoder if isinstance(self.encoder, AligningEncoder) else None
+
+    @cached_property
+    def _contextual_embedder(self) -> ContextualEmbedder | None:
+        return self.embedder if isinstance(self.embedder, ContextualEmbedder) else None
 
     @cached_property
     def closed_vocabulary(self) -> Vocabulary | None:
@@ -250,9 +261,10 @@ class Pipeline:
 
     def rows(self, texts: Sequence[str], tokens: Tokens) -> Floats:
         """Return the embedder's own vectors of tokenized texts, float32 ``(n_tokens, dim)``, before any position."""
-        if isinstance(self.embedder, ContextualEmbedder):
-            rows = call(self.embedder, "embedder", "embed", texts, tokens)
-            return checked_floats(rows, (tokens.n_tokens, self.dim), self.embedder, "embedder", "embed")
+        contextual = self._contextual_embedder
+        if contextual is not None:
+            rows = call(contextual, "embedder", "embed", texts, tokens)
+            return checked_floats(rows, (tokens.n_tokens, self.dim), contextual, "embedder", "embed")
         entries, starts_word, inverse = self._entries(tokens)
         return self.entry_rows(entries, starts_word)[inverse]
 
@@ -287,7 +299,7 @@ class Pipeline:
 
     def entry_rows(self, entries: Sequence[str], starts_word: Bools) -> Floats:
         """Return the rows of vocabulary entries from a static embedder, checked; float32 ``(n, dim)``."""
-        assert isinstance(self.embedder, StaticEmbedder)
+        assert self.embedder is not None
         rows = call(self.embedder, "embedder", "rows", entries, starts_word)
         return checked_floats(rows, (len(entries), self.dim), self.embedder, "embedder", "rows")
 
@@ -300,7 +312,7 @@ class Pipeline:
         # the rounding bound of exact scoring rests on their lengths
         lengths = np.array([np.inf])
         if isinstance(vectors, np.ndarray) and vectors.dtype == np.float32 and vectors.shape == units.shape:
-            lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+            lengths = np.sqrt(np.vecdot(vectors, vectors))
         if lengths.max(initial=0) <= LONGEST:  # then all numbers are finite, too: no NaN is below anything
             return vectors  # type: ignore[no-any-return]
         checked_floats(vectors, units.shape, encoder, "positional encoder", "encode")
@@ -374,7 +386,7 @@ class Pipeline:
         total_a, total_b = embedded.weights[a].sum(), embedded.weights[b].sum()
         if total_a == 0 or total_b == 0:
             return 0.0
-        if isinstance(self.encoder, AligningEncoder):
+        if self.aligning_encoder is not None:
             forward = self.align(embedded.vectors[a], embedded.vectors[b]) @ embedded.weights[a]
             backward = self.align(embedded.vectors[b], embedded.vectors[a]) @ embedded.weights[b]
             return float(forward.max() / total_a + backward.max() / total_b) / 2

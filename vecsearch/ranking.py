@@ -21,7 +21,6 @@ from vecsearch.errors import QueryError
 from vecsearch.fusion import POOL, Fusion, fuse, with_phrases
 from vecsearch.hits import HitWriter, Ranked
 from vecsearch.pipeline import Pipeline
-from vecsearch.protocols import AligningEncoder
 from vecsearch.queries import Query
 from vecsearch.request import Request
 from vecsearch.stop_words import telling
@@ -234,8 +233,8 @@ class Search:
         return rows[is_allowed], scan.scores[which[is_allowed]], scan.slack
 
     def _depth(self, least: int) -> int:
-        encoder = self.pipeline.encoder
-        if self.request.order == "default" and isinstance(encoder, AligningEncoder):
+        encoder = self.pipeline.aligning_encoder
+        if self.request.order == "default" and encoder is not None:
             return max(encoder.depth, self.request.n_wanted)
         return max(least, 2 * self.request.n_wanted)
 

@@ -35,8 +35,10 @@ __all__ = [
     "best_many",
     "blocks",
     "inner_products",
+    "passage_similarities",
     "score",
     "score_aligned",
+    "score_similarities",
     "similarities",
 ]
 
@@ -197,11 +199,26 @@ def score(
     Returns:
         float64 ``(n_passages,)``.
     """
-    reduced = [np.zeros((len(query), 0), np.float32)]
+    return score_similarities(passage_similarities(query, vectors, offsets), weights, scorer, statistics)
+
+
+def passage_similarities(query: Floats, vectors: Floats, offsets: Offsets) -> list[Floats]:
+    """Return ``similarities`` passage by passage: float32 ``(n_query, n_tokens)`` each."""
+    found: list[Floats] = []
     for first, last in blocks(offsets):
         begin, end = int(offsets[first]), int(offsets[last])
-        reduced.append(scorer.reduce(similarities(query, vectors[begin:end]), offsets[first : last + 1] - begin))
-    transformed = scorer.transform(np.concatenate(reduced, axis=1), np.diff(offsets), statistics)
+        found += np.split(similarities(query, vectors[begin:end]), offsets[first + 1 : last] - begin, axis=1)
+    return found
+
+
+def score_similarities(
+    similar: Sequence[Floats], weights: Floats, scorer: Scorer, statistics: CollectionStatistics
+) -> Doubles:
+    """Return the exact scores of passages whose similarities are known; see ``score``."""
+    lengths = np.array([one.shape[1] for one in similar], np.int64)
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    together = np.concatenate([np.zeros((len(weights), 0), np.float32), *similar], axis=1)
+    transformed = scorer.transform(scorer.reduce(together, offsets), lengths, statistics)
     return np.asarray(scorer.combine(transformed, weights), np.float64)
 
 

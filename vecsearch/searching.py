@@ -20,7 +20,7 @@ from vecsearch.guarding import GuardedScorer
 from vecsearch.more_like import query_of
 from vecsearch.phrase_search import PhraseSearch
 from vecsearch.pipeline import Pipeline, RowTable, build_encoder, build_scorer
-from vecsearch.protocols import AligningEncoder, PositionalEncoder, Scorer
+from vecsearch.protocols import PositionalEncoder, Scorer
 from vecsearch.queries import Query
 from vecsearch.query_language import ParsedQuery
 from vecsearch.ranking import NO_WEIGHT, Search
@@ -196,7 +196,7 @@ class Searcher:
         """Return the signal that compares the candidates anew, None where that of the index decides."""
         parts = (snapshot, vector.query, vector.weights, vector.scorer, vector.statistics)
         if request.order == "default":
-            if isinstance(self._pipeline.encoder, AligningEncoder):
+            if self._pipeline.aligning_encoder is not None:
                 return AlignedSignal(*parts, pipeline=self._pipeline)
             return None
         spec = ORDERS[request.order]

@@ -60,6 +60,7 @@ class VectorSignal:
         self.statistics = statistics
         self.chance = chance
         self.alone = alone
+        self._similarities: dict[int, Floats] = {}
 
     def asked(self, allowed: Numbers | None) -> ScanQuery:
         """Return what the store is asked for; ``allowed``: the embedded passages that may be found, None for all."""
@@ -81,16 +82,20 @@ class VectorSignal:
         """Return the exact scores of embedded passages: equal texts score equal to the last bit."""
         scores = [np.zeros(0)]
         for some in _blocks(embedded):
-            vectors, offsets = self.vectors(some)
-            scores.append(scoring.score(self.query, self.weights, vectors, offsets, self.scorer, self.statistics))
+            found = self.similarities(some)
+            scores.append(scoring.score_similarities(found, self.weights, self.scorer, self.statistics))
+            # those that are scored last are those that matches and explanations are made of
+            self._similarities = dict(zip(some.tolist(), found, strict=True))
         return np.concatenate(scores)
 
     def similarities(self, embedded: Numbers) -> list[Floats]:
         """Return the similarities that embedded passages are scored by: float32 ``(n_query, n_tokens)`` each."""
+        known = self._similarities
+        if known.keys() >= set(embedded.tolist()):
+            return [known[number] for number in embedded.tolist()]
         found: list[Floats] = []
         for some in _blocks(embedded):
-            vectors, offsets = self.vectors(some)
-            found += np.split(scoring.similarities(self.query, vectors), offsets[1:-1], axis=1)
+            found += scoring.passage_similarities(self.query, *self.vectors(some))
         return found
 
     def terms(self, similarities: Floats) -> Doubles:
