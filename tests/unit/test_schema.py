@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import shutil
 import sqlite3
 import zlib
 from pathlib import Path
@@ -63,6 +65,23 @@ def test_a_read_only_connection_neither_makes_nor_changes_a_file(path: Path) -> 
     db = connect(path, read_only=True)
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         db.execute("DELETE FROM counters")
+    db.conn.close()
+
+
+def test_a_reader_takes_back_what_was_begun_when_the_power_went(tmp_path: Path) -> None:
+    interrupted, left = tmp_path / "interrupted.db", tmp_path / "left.db"
+    with contextlib.closing(sqlite3.connect(interrupted, isolation_level=None)) as db:
+        db.execute("PRAGMA cache_size = 1")  # so that pages and journal come to the disk before the commit
+        db.execute("CREATE TABLE there (number)")
+        db.execute("BEGIN")
+        db.execute("CREATE TABLE begun AS SELECT randomblob(99999) AS content")
+        shutil.copy(interrupted, left)
+        shutil.copy(f"{interrupted}-journal", f"{left}-journal")
+    db = connect(left, read_only=True)
+    assert db.table_names() == ["there"]
+    assert not Path(f"{left}-journal").exists()
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        db.execute("DELETE FROM there")
     db.conn.close()
 
 

@@ -269,6 +269,13 @@ def _connect_read_only(uri: str, path: Path) -> sqlite3.Connection:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     except sqlite3.OperationalError:
         connection.close()
+        if path.with_name(path.name + "-journal").exists():
+            # a power loss while the database came into being, before it had a -wal file: who may write takes back what
+            # was begun, and that must be done before anybody reads
+            connection = _connect(uri + "?mode=rw")
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            connection.execute("PRAGMA query_only = ON")
+            return connection
         # subtle: even a reader of a WAL database writes its -shm file. On a read-only medium, where nobody can be
         # writing, SQLite must be told that the file cannot change; with a -wal file left that would lose commits.
         if path.with_name(path.name + "-wal").exists():
