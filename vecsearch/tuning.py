@@ -37,11 +37,11 @@ __all__ = ["best_of", "checked_target", "ranks_of", "tuned"]
 K = 10
 """As many of the best by exact search are looked for."""
 DEPTHS = (
-    *((1_000, 32), (2_000, 32), (2_000, 64), (4_000, 32), (4_000, 64), (6_000, 64), (8_000, 64), (12_000, 64)),
-    *((16_000, 64), (16_000, 128), (24_000, 64), (24_000, 128), (32_000, 128), (64_000, 128), (64_000, 256)),
+    *((1_000, 32), (2_000, 32), (4_000, 32), (8_000, 32), (4_000, 64), (12_000, 32), (16_000, 32), (8_000, 64)),
+    *((12_000, 64), (16_000, 64), (24_000, 64), (32_000, 64), (32_000, 128), (64_000, 128), (64_000, 256)),
 )
 """Nearest tokens, and cells that they are looked for in, of which the cheapest is chosen …"""
-RESCORED = (20, 30, 40, 50, 60, 75, 100, 150, 200, 300, 400, 600, 800)
+RESCORED = (20, 25, 30, 35, 40, 50, 60, 70, 80, 90, 100, 110, 120, 135, 150, 175, 200, 250, 300, 400, 600, 800)
 """… and as many candidates are scored exactly."""
 QUERIES = 192
 """Of a measurement …"""
@@ -49,9 +49,9 @@ FEWEST_EXACT, MOST_EXACT = 16, 32
 """… of which so many are also answered by exact search: as many as take it about half a minute, within these bounds."""
 EXACT_TOKENS = 350_000_000
 """Tokens of the index times queries that exact search compares in that time."""
-FIRST = 32
+FIRST = 64
 """So many queries tell which depths are worth being measured by all …"""
-TRIED = 3
+TRIED = 4
 """… and so many of them are."""
 DEEP = Depth(n_nearest=32_000, n_probe=128, n_rescored=800)
 """How the others are answered (docs/decisions.md)."""
@@ -130,8 +130,8 @@ class _Measured(NamedTuple):
 
     @property
     def cost(self) -> float:
-        # measured: a thousand tokens more to look at take as long as four passages to score, and so do 16 cells more
-        return self.n_nearest / 250 + self.n_probe / 4 + self.n_rescored
+        # measured: a thousand tokens more to look at take as long as four passages to score, and so do four cells more
+        return self.n_nearest / 250 + self.n_probe + self.n_rescored
 
 
 class _Sample:
@@ -151,6 +151,7 @@ class _Sample:
         exact = snapshot.scan_many(self._asked[:n_exact], scorer, exact=True)
         self._exact = [best_of(scan) for scan in exact]
         give_back()
+        self._ranks: dict[tuple[int, int], tuple[list[Numbers], list[Numbers]]] = {}
         self._best = self._exact if len(signals) <= n_exact else [self._deep_best(signal) for signal in signals]
         give_back()
 
@@ -164,14 +165,17 @@ class _Sample:
     def measured(self, n_nearest: int, n_probe: int, n_queries: int | None = None) -> list[_Measured]:
         """Return the recall of a way of looking, for each number of candidates that may be scored.
 
+        What queries have found is kept: with more of them only the others are asked.
+
         Args:
             n_nearest, n_probe: see ``Depth``.
             n_queries: measured by so many, None for all.
         """
-        asked = self._asked[:n_queries]
-        scans = self._snapshot.scan_many(asked, self._scorer, depth=Depth(n_nearest=n_nearest, n_probe=n_probe))
-        by_deep, by_exact = [], []
-        for number, scan in enumerate(scans):
+        by_deep, by_exact = self._ranks.setdefault((n_nearest, n_probe), ([], []))
+        first = len(by_deep)
+        depth = Depth(n_nearest=n_nearest, n_probe=n_probe)
+        scans = self._snapshot.scan_many(self._asked[first:n_queries], self._scorer, depth=depth)
+        for number, scan in enumerate(scans, first):
             by_deep.append(ranks_of(self._best[number], scan))
             if number < len(self._exact):
                 by_exact.append(ranks_of(self._exact[number], scan))

@@ -71,9 +71,7 @@ def _flat(facts: dict[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
     type=click.FloatRange(0, 1, min_open=True),
     help="Share of the best ten by exact search to find.  [default: as before; at first .98]",
 )
-@click.option(
-    "--queries", type=click.IntRange(min=1), metavar="N", help="Queries to measure with.  [default: 192]"
-)
+@click.option("--queries", type=click.IntRange(min=1), metavar="N", help="Queries to measure with.  [default: 192]")
 @json_option("one object")
 @pass_settings
 def tune_command(
