@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vecsearch.rarity import idf
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -70,10 +72,7 @@ class KeywordSignal:
         self.terms = list(repeats)
         frequencies = snapshot.keyword_frequencies(self.terms)
         self.is_known = bool(frequencies.any())
-        n = max(len(table), int(frequencies.max(initial=0)))
-        self.idf: Doubles = np.log1p((n - frequencies + 0.5) / (frequencies + 0.5)) * np.array(
-            list(repeats.values()), np.float64
-        )
+        self.idf: Doubles = idf(frequencies, len(table)) * np.array(list(repeats.values()), np.float64)
         # repeated, so that L̄ of an empty table is a number
         self._mean_length = max(float(table.n_terms.mean()), 1.0) if len(table) else 1.0
         self._read: dict[int, tuple[Numbers, Numbers]] = {}

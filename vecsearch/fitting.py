@@ -12,6 +12,7 @@ from vecsearch.errors import DocumentError, UsageError, VectorsError
 from vecsearch.pipeline import Pipeline, reduced, split_rows
 from vecsearch.preparation import checked
 from vecsearch.protocols import ContextualEmbedder
+from vecsearch.rarity import idf
 from vecsearch.reduction import ReducedEmbedder, fit_directions
 from vecsearch.types import Document
 
@@ -101,8 +102,7 @@ def rarities(types: Numbers, passages: Numbers) -> Doubles:
     numbers = np.unique(passages, return_inverse=True)[1]
     once = np.unique(numbers * (places.max() + 1) + places) % (places.max() + 1)
     frequencies = np.bincount(once)
-    idf: Doubles = np.log1p((numbers.max() + 1 - frequencies + 0.5) / (frequencies + 0.5))
-    return idf[places]
+    return idf(frequencies, int(numbers.max()) + 1)[places]
 
 
 def _stretches(pipeline: Pipeline, documents: Iterable[Document]) -> list[str]:

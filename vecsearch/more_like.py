@@ -10,6 +10,7 @@ import numpy as np
 from vecsearch.errors import QueryError
 from vecsearch.pipeline import RowTable, directions
 from vecsearch.queries import Query
+from vecsearch.rarity import idf
 
 if TYPE_CHECKING:
     from vecsearch.stores.protocol import Snapshot
@@ -66,7 +67,5 @@ def _telling_words(snapshot: Snapshot, numbers: np.ndarray) -> str:
             surface.setdefault(keyword.term, text[keyword.start : keyword.end])
     terms = list(found)
     frequencies = snapshot.keyword_frequencies(terms)
-    worth = np.array([found[term] for term in terms]) * np.log1p(
-        (max(snapshot.n_passages, 1) - np.minimum(frequencies, snapshot.n_passages) + 0.5) / (frequencies + 0.5)
-    )
+    worth = np.array([found[term] for term in terms]) * idf(frequencies, snapshot.n_passages)
     return " ".join(surface[terms[number]] for number in np.argsort(-worth, kind="stable")[:MOST_KEYWORDS].tolist())

@@ -9,6 +9,7 @@ import numpy as np
 
 from vecsearch.errors import QueryError
 from vecsearch.pipeline import Pipeline, split_rows
+from vecsearch.rarity import idf
 from vecsearch.types import Tokens
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Query:
     def idf(self, snapshot: Snapshot) -> Floats:
         """Return how rare each token is in a collection, float32 ``(n_tokens,)``.
 
-        idf = ln(1 + (N − df + ½) / (df + ½)), and 1 for a vector without an id.
+        See ``rarity.idf``; 1 for a vector without an id.
         """
         if self.tokens is None and self.ids is None:
             return np.ones(len(self.norms), np.float32)
@@ -91,11 +92,10 @@ class Query:
         else:
             ids = self.ids
         frequencies = snapshot.document_frequencies(ids)
-        n = max(snapshot.n_passages, int(frequencies.max(initial=0)))
-        idf = np.log1p((n - frequencies + 0.5) / (frequencies + 0.5))
+        rarities = idf(frequencies, snapshot.n_passages)
         if self.tokens is None:
-            idf = np.where(ids < 0, 1.0, idf)
-        return idf.astype(np.float32)
+            rarities = np.where(ids < 0, 1.0, rarities)
+        return rarities.astype(np.float32)
 
     @property
     def spans(self) -> Spans | None:
