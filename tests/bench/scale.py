@@ -142,7 +142,7 @@ def report(n: int, folder: Path, arguments: argparse.Namespace) -> None:
     sizes = ", ".join(f"{name} {size / n_tokens:.1f}" for name, size in facts["bytes"].items())
     print(f"{n:,} passages, {n_tokens:,} tokens")
     print(
-        f"  build: {facts['seconds']:.0f} s, of which measuring depth {facts['flush_seconds']:.0f} s; "
+        f"  build: {facts['seconds']:.0f} s, of which coding again and measuring depth {facts['flush_seconds']:.0f} s; "
         f"{n_tokens / facts['seconds']:,.0f} tokens/s; peak {facts['peak_mb']:,.0f} MB; {facts['n_segments']} segments"
     )
     print(f"  bytes a token: {sizes}")
