@@ -53,7 +53,7 @@ FIRST = 64
 """So many queries tell which depths are worth being measured by all …"""
 TRIED = 4
 """… and so many of them are."""
-DEEP = Depth(n_nearest=32_000, n_probe=128, n_rescored=800)
+DEEP = Depth(n_nearest=32_000, n_probe=128, n_rescored=600)
 """How the others are answered (docs/decisions.md)."""
 WORDS = (6, 25)
 """Fewest and most words of the sentence or stretch that a query is made of."""
