@@ -22,7 +22,7 @@ def idf(frequencies: npt.NDArray[np.int64], n_passages: int) -> npt.NDArray[np.f
 
     Example:
         >>> idf(np.array([0, 1, 10]), 10).round(3).tolist()
-        [3.091, 2.079, 0.047]
+        [3.091, 1.992, 0.047]
     """
     n = max(n_passages, int(frequencies.max(initial=0)))
     found: npt.NDArray[np.float64] = np.log1p((n - frequencies + 0.5) / (frequencies + 0.5))

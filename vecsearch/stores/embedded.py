@@ -51,6 +51,7 @@ from vecsearch.worker import Worker
 if TYPE_CHECKING:
     from vecsearch.stores.codes import Codes
     from vecsearch.stores.manifest import CodebookRecord
+    from vecsearch.stores.protocol import Numbers
     from vecsearch.stores.segments import SegmentRecord
     from vecsearch.types import Floats, Ids
 
@@ -181,7 +182,7 @@ class EmbeddedStore:
             table = integer_columns(columns, self.folder, "the table of what is embedded")
             passages = reading.read_passages(db, self.folder)
             loaded = loading.result()
-        if not np.isin(passages.embedded, np.ascontiguousarray(table[:, 0])).all():
+        if not _are_all_in(passages.embedded, table[:, 0]):
             raise damaged_row(self.folder, "the table of passages, or of what is embedded,")
         parts: list[Part] = []
         mapped: dict[str, Floats] = {}
@@ -216,7 +217,7 @@ class EmbeddedStore:
         coded = None
         if codes and codebook is not None:
             numbers, lengths = table[is_coded, 0], table[is_coded, 1]
-            order = np.argsort(numbers)
+            order = np.argsort(numbers, kind="stable")  # fast where most are in order
             depth = manifest.read_depth(db, self.folder)
             coded = Coded(self._codebook.of(codebook), list(codes.values()), numbers[order], lengths[order], depth)
         return View(generation, parts, passages, coded)
@@ -476,3 +477,17 @@ class EmbeddedStore:
 def _is_writable(folder: Path) -> bool:
     # subtle: even to read, SQLite makes files beside a database that it may write
     return os.access(folder / DATABASE_NAME, os.W_OK) and os.access(folder, os.W_OK)
+
+
+def _are_all_in(numbers: Numbers, known: Numbers) -> bool:
+    """Whether all of some numbers ≥ 0 are known."""
+    if not len(numbers) or not len(known):
+        return not len(numbers)
+    top = int(known.max())
+    if numbers.min() < 0 or numbers.max() > top or known.min() < 0:
+        return False
+    if top > 8 * (len(known) + 1_000):  # numbers of what was deleted are not given again
+        return bool(np.isin(numbers, known).all())
+    is_known = np.zeros(top + 1, bool)
+    is_known[known] = True
+    return bool(is_known[numbers].all())

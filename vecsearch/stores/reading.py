@@ -145,7 +145,7 @@ def read_passages(db: Database, folder: Path) -> PassageTable:
         "group_concat(n_terms) FROM passages INDEXED BY passages_by_embedded WHERE embedded_no IS NOT NULL"
     ).fetchone()
     table = integer_columns(columns, folder, "the table of passages")
-    table = table[np.argsort(table[:, 0])]
+    table = table[np.argsort(table[:, 0], kind="stable")]  # fast where most are in order
     return PassageTable(*(np.ascontiguousarray(column) for column in table.T))
 
 
