@@ -53,3 +53,15 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the public test data is not beside the project: ../shared/data")
     return folder
+
+
+LONGEST = (
+    "test_readme_of_a_new_package_holds_in_a_clean_environment",
+    "test_guide_holds_in_a_clean_environment_with_everything_installed_by_pip",
+    "test_a_document_of_50_megabytes_needs_little_memory",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes minutes: a run on several cores ends when the last of them has."""
+    items.sort(key=lambda item: not item.name.startswith(LONGEST))
