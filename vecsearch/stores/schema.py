@@ -273,8 +273,12 @@ def _connect_read_only(uri: str, path: Path) -> sqlite3.Connection:
             # a power loss while the database came into being, before it had a -wal file: who may write takes back what
             # was begun, and that must be done before anybody reads
             connection = _connect(uri + "?mode=rw")
-            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            connection.execute("PRAGMA query_only = ON")
+            try:
+                connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+                connection.execute("PRAGMA query_only = ON")
+            except BaseException:
+                connection.close()
+                raise
             return connection
         # subtle: even a reader of a WAL database writes its -shm file. On a read-only medium, where nobody can be
         # writing, SQLite must be told that the file cannot change; with a -wal file left that would lose commits.
