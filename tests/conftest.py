@@ -56,12 +56,16 @@ def shared_data() -> Path:
 
 
 LONGEST = (
-    "test_readme_of_a_new_package_holds_in_a_clean_environment",
-    "test_guide_holds_in_a_clean_environment_with_everything_installed_by_pip",
+    "test_acknowledged_commits_survive_many_kills",
     "test_a_document_of_50_megabytes_needs_little_memory",
+    "test_what_was_acknowledged_survives_kills_at_random_moments",
+    "test_a_flipped_bit_anywhere_in_the_database_never_changes_a_document",
+    "test_mixed_operations_for_long_leak_neither_files_nor_memory",
+    "test_guide_holds_in_a_clean_environment_with_everything_installed_by_pip",
+    "test_readme_of_a_new_package_holds_in_a_clean_environment",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes minutes: a run on several cores ends when the last of them has."""
+    """Begin with what takes longest: a run on several cores ends when the last of them has."""
     items.sort(key=lambda item: not item.name.startswith(LONGEST))

@@ -152,7 +152,7 @@ def test_a_full_disk_leaves_the_old_state_and_no_files_and_later_there_is_room(
 
 @pytest.mark.parametrize(("file", "kind"), FILES)
 def test_damage_is_found_by_verify_and_never_answers(driver: Driver, folder: Path, file: str, kind: str) -> None:
-    n = sized(40, 300)
+    n = sized(60, 300)
     found = driver.do("damage", "damages", folder=str(folder / "world"), kind=kind, file=file, n=n, seed=SEED)
     assert_nothing_wrong(found, 0 if file in ("writer.lock", "last-commit") else n // 2)
 

@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests import children
+from tests.campaign.scale import sized
 from tests.coded import search_codes
 from tests.tiny import TinyEmbedder, TinyEncoder, tiny_pipeline
 from vecsearch import (
@@ -190,8 +191,8 @@ def test_acknowledged_commits_survive_a_kill_at_any_call_of_the_store(tmp_path: 
 
 
 @pytest.mark.campaign
-def test_acknowledged_commits_survive_200_kills(tmp_path: Path) -> None:
-    kill_inside(tmp_path, 200)
+def test_acknowledged_commits_survive_many_kills(tmp_path: Path) -> None:
+    kill_inside(tmp_path, sized(100, 200))
 
 
 @pytest.mark.parametrize("n_lines", [1, 12, 30])
