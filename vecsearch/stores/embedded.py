@@ -173,15 +173,16 @@ class EmbeddedStore:
     def _build_view(self, db: Database, generation: int) -> View:
         records = dict(segment_records(db))
         codebook = manifest.codebook_record(db)
+        have_codes = any(record.codebook_no is not None for record in records.values())
         with Worker() as worker:  # files are checked while the database is read
-            loading = worker.submit(lambda: self._loaded_codes(records, codebook))
+            loading = worker.submit(lambda: self._loaded_codes(records, codebook)) if have_codes else None
             columns = db.execute(
                 "SELECT count(*), group_concat(embedded_no), group_concat(n_tokens), "
                 "group_concat(coalesce(segment_no, -1)), group_concat(coalesce(row_start, 0)) FROM embedded"
             ).fetchone()
             table = integer_columns(columns, self.folder, "the table of what is embedded")
             passages = reading.read_passages(db, self.folder)
-            loaded = loading.result()
+            loaded = {} if loading is None else loading.result()
         if not _are_all_in(passages.embedded, table[:, 0]):
             raise damaged_row(self.folder, "the table of passages, or of what is embedded,")
         parts: list[Part] = []
