@@ -156,8 +156,11 @@ def _plugins(left_out: set[str]) -> Iterator[tuple[str, str, list[metadata.Entry
     # A distribution that stands on the path twice (editable and installed) gives equal points: they fall together.
     found: dict[tuple[str, str], dict[str, metadata.EntryPoint]] = {}
     shown: dict[str, str] = {}
+    read: dict[int, tuple[str, str]] = {}
     for point in metadata.entry_points(group=GROUP):
-        distribution, with_version = _distribution(point)
+        if id(point.dist) not in read:  # its metadata is parsed anew, README and all, whenever it is asked for
+            read[id(point.dist)] = _distribution(point)
+        distribution, with_version = read[id(point.dist)]
         shown.setdefault(distribution, with_version)
         found.setdefault((point.name, distribution), {})[point.value] = point
     names = [name for name, _ in found]
@@ -171,7 +174,8 @@ def _distribution(point: metadata.EntryPoint) -> tuple[str, str]:
     """Return the normalised name of an entry point's distribution, and its name with its version."""
     try:
         assert point.dist is not None
-        name, version = point.dist.name, point.dist.version
+        facts = point.dist.metadata
+        name, version = facts["Name"], facts["Version"]
         return re.sub(r"[-_.]+", "-", name).lower(), f"{name} {version}"
     except Exception:  # a folder of metadata without its METADATA file; what is raised differs between Pythons
         return "unknown", "an unknown distribution"
