@@ -117,5 +117,5 @@ def searching_by(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     """Search codes by "FAISS" or "compiled" from the first one on."""
     if how == "compiled":
         compiled_or_skip()
-    monkeypatch.setattr(compiled_scan, "_kernel", compiled_scan._Kernel())
+    monkeypatch.setattr(compiled_scan, "_kernels", compiled_scan._Loader())
     monkeypatch.setattr(compiled_scan, "WORTH_COMPILING", 0 if how == "compiled" else 1 << 62)

@@ -124,7 +124,7 @@ def test_it_is_loaded_once_and_only_when_enough_is_compared(
     monkeypatch: pytest.MonkeyPatch, codes: Codes, codebook: Codebook, sample: Sample
 ) -> None:
     loaded: list[object] = []
-    monkeypatch.setattr(compiled_scan, "_kernel", compiled_scan._Kernel())
+    monkeypatch.setattr(compiled_scan, "_kernels", compiled_scan._Loader())
     monkeypatch.setattr(compiled_scan, "_compiled", lambda: loaded.append(threading.current_thread()))
     (probe, *_) = codebook.probe(sample[0][:1], 12)
     n_compared = int(32 * codes.layout.n_blocks[probe.cells[probe.cells >= 0]].sum())
@@ -162,10 +162,10 @@ def test_without_it_faiss_searches(
                 return njit(*arguments, **options)
 
             monkeypatch.setattr(scan_kernel, "njit", broken_njit)
-    monkeypatch.setattr(compiled_scan, "_kernel", compiled_scan._Kernel())
+    monkeypatch.setattr(compiled_scan, "_kernels", compiled_scan._Loader())
     monkeypatch.setattr(compiled_scan, "WORTH_COMPILING", 0)
     values, numbers = codes.search(probe, 9)
-    assert (compiled_scan._kernel.after(0) is not None) == (broken == "no place for a cache")
+    assert (compiled_scan._kernels.after(0) is not None) == (broken == "no place for a cache")
     for row, right_row in zip(values, right[0], strict=True):
         np.testing.assert_allclose(np.sort(row), np.sort(right_row), atol=STEPS)
     assert numbers.shape == right[1].shape
@@ -196,7 +196,7 @@ def test_settings_of_numba_are_heeded(setting: str) -> None:
         "codes = Codes.build(trained(), [tokens()])\n"
         "for probe in everything(trained(), tokens()[0][:9]):\n"
         "    assert (codes.search(probe, 10)[1] >= 0).all()\n"
-        "print(compiled_scan._kernel.after(0) is not None)\n"
+        "print(compiled_scan._kernels.after(0) is not None)\n"
     )
     name, value = setting.split("=")
     environment = {**os.environ, name: value}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vecsearch.protocols import Scorer
+from vecsearch.stores import compiled_scan
 from vecsearch.stores.codebook import Codebook
 from vecsearch.stores.codes import Codes, bitmap
 from vecsearch.stores.protocol import Depth, Scan, ScanQuery
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     Doubles = npt.NDArray[np.float64]
     Mask = npt.NDArray[np.bool_]
+    Places = npt.NDArray[np.int32]
     Bitmap = npt.NDArray[np.uint8]
     Nearest = tuple[Floats, Numbers]
     """Similarities and passages of the nearest tokens of each query token, in any order; −1 where there are fewer."""
@@ -128,16 +130,17 @@ class Coded:
         lengths[self.numbers] = self.lengths
         return lengths
 
-    def _union(self, found: list[list[Nearest]]) -> tuple[Numbers, Numbers]:
+    def _union(self, found: list[list[Nearest]]) -> tuple[Numbers, Places]:
         """Return all passages that were found, ascending, and the place of each number in them; of others, the end."""
         is_found = np.zeros(int(self.numbers[-1]) + 2, bool)
         for of_segment in found:
             for _, numbers in of_segment:
-                is_found[numbers] = True
+                if not compiled_scan.mark(numbers, is_found):
+                    is_found[numbers] = True
         is_found[-1] = False  # where −1, which stands for none, is looked up
         union = np.flatnonzero(is_found)
-        place_of = np.full(len(is_found), len(union), np.int64)
-        place_of[union] = np.arange(len(union))
+        place_of = np.full(len(is_found), len(union), np.int32)
+        place_of[union] = np.arange(len(union), dtype=np.int32)
         return union, place_of
 
     def _n_probe(self, allowed: Numbers | None, depth: Depth) -> int:
@@ -194,10 +197,12 @@ def _unfound(found: list[list[Nearest]], chance: Floats | None, n_query: int) ->
     return np.where(bounds < chance, np.where(np.isfinite(bounds), bounds, chance), guessed).astype(np.float32)
 
 
-def _gather_maxima(reduced: Floats, found: list[list[Nearest]], place_of: Numbers) -> None:
+def _gather_maxima(reduced: Floats, found: list[list[Nearest]], place_of: Places) -> None:
     """Raise each passage's value to the largest similarity that a token of the query found in it."""
     for of_segment in found:
         for similarities, numbers in of_segment:
+            if compiled_scan.raise_to(similarities, numbers, place_of, reduced):
+                continue
             for row, places, values in zip(reduced, place_of[numbers], similarities, strict=True):
                 np.maximum.at(row, places, values)
 

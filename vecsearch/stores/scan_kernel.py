@@ -9,7 +9,7 @@ has is found by counting how many are above a limit, 16 times; and those above i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     Bytes = npt.NDArray[np.uint8]
     Numbers = npt.NDArray[np.int64]
     Sums = npt.NDArray[np.uint16]
+    Mask = npt.NDArray[np.bool_]
+    Places = npt.NDArray[np.int32]
 
 cgutils: Any = numba_cgutils
 config: Any = numba_config
 
-__all__ = ["compiled", "is_usable"]
+__all__ = ["Kernels", "compiled", "is_usable"]
 
 COUNTED = 1 << 18
 """Sums that are counted at a time, so that counters of 16 bits do not run over."""
@@ -276,13 +278,49 @@ def _scan(
         found[token, n_found:] = -1
 
 
-def compiled(*, cache: bool) -> Any:
-    """Compile ``_scan``, or load what an earlier process compiled; ``cache``: keep it for others."""
+def _mark(numbers: Numbers, is_found: Mask) -> None:
+    """Mark which passages are among the numbers, int64 ``(n_query, k)``; −1 stands for none."""
+    for token in range(numbers.shape[0]):
+        for which in range(numbers.shape[1]):
+            if numbers[token, which] >= 0:
+                is_found[numbers[token, which]] = True
+
+
+def _raise(similarities: Floats, numbers: Numbers, place_of: Places, reduced: Floats) -> None:
+    """Raise what each passage has, float32 ``(n_query, n_passages)``, to the largest similarity found in it.
+
+    Args:
+        similarities, numbers: what was found, float32 and int64 ``(n_query, k)``; −1 stands for none.
+        place_of: int32, the column of each passage.
+        reduced: is changed.
+    """
+    for token in range(numbers.shape[0]):
+        for which in range(numbers.shape[1]):
+            if numbers[token, which] >= 0:
+                place = place_of[numbers[token, which]]
+                if similarities[token, which] > reduced[token, place]:
+                    reduced[token, place] = similarities[token, which]
+
+
+class Kernels(NamedTuple):
+    """``_scan``, ``_mark`` and ``_raise``, compiled."""
+
+    scan: Any
+    mark: Any
+    raise_: Any
+
+
+def compiled(*, cache: bool) -> Kernels:
+    """Compile all of them, or load what an earlier process compiled; ``cache``: keep it for others."""
 
     def given(kind: Any, n: int) -> Any:
         return types.Array(from_dtype(np.dtype(kind)), n, "C", readonly=True)
 
-    signature = types.void(
+    def made(kind: Any, n: int) -> Any:
+        return types.Array(from_dtype(np.dtype(kind)), n, "C")
+
+    found = given(np.int64, 2)
+    scan = types.void(
         given(np.uint8, 1),
         types.int64,
         *[given(np.int64, 1)] * 4,
@@ -292,9 +330,15 @@ def compiled(*, cache: bool) -> Any:
         *[given(np.float32, 1)] * 2,
         given(np.uint8, 1),
         types.boolean,
-        types.Array(types.uint16, 1, "C"),
-        types.Array(types.int64, 1, "C"),
-        types.Array(types.float32, 2, "C"),
-        types.Array(types.int64, 2, "C"),
+        made(np.uint16, 1),
+        made(np.int64, 1),
+        made(np.float32, 2),
+        made(np.int64, 2),
     )
-    return njit([signature], nogil=True, error_model="numpy", cache=cache)(_scan)
+    mark = types.void(found, made(np.bool_, 1))
+    raise_ = types.void(given(np.float32, 2), found, given(np.int32, 1), made(np.float32, 2))
+
+    def jitted(signature: Any, function: Any) -> Any:
+        return njit([signature], nogil=True, error_model="numpy", cache=cache)(function)
+
+    return Kernels(jitted(scan, _scan), jitted(mark, _mark), jitted(raise_, _raise))
