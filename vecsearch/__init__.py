@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from vecsearch.protocols import (
         AligningEncoder,
         CollectionStatistics,
+        ComparingEncoder,
         ContextualEmbedder,
         Embedder,
         Loader,
@@ -74,8 +75,8 @@ _HOMES = {
     "vecsearch.pipeline": "GivenVectors Pipeline",
     "vecsearch.plugins": "Registry",
     "vecsearch.protocols": (
-        "AligningEncoder CollectionStatistics ContextualEmbedder Embedder Loader Plugin PositionalEncoder Scorer "
-        "SourceFile StaticEmbedder Tokenizer"
+        "AligningEncoder CollectionStatistics ComparingEncoder ContextualEmbedder Embedder Loader Plugin "
+        "PositionalEncoder Scorer SourceFile StaticEmbedder Tokenizer"
     ),
     "vecsearch.reranking": "Reranker RerankReport",
     "vecsearch.types": "Document Hit Match Tokens Vocabulary",
@@ -85,6 +86,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 __all__ = [
     "AligningEncoder",
     "CollectionStatistics",
+    "ComparingEncoder",
     "ContextualEmbedder",
     "Document",
     "DocumentError",

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vecsearch.pipeline import Pipeline, RowTable, directions, split_rows
+from vecsearch.pipeline import Pipeline, split_rows
+from vecsearch.positioning import RowTable, directions
 from vecsearch.protocols import CollectionStatistics, PositionalEncoder, Scorer
 from vecsearch.scoring import inner_products
 from vecsearch.stores.protocol import TokenBatch

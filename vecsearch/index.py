@@ -22,7 +22,8 @@ from vecsearch.budget import MEMORY, checked_memory
 from vecsearch.embedding_cache import EmbeddingCache, default_cache
 from vecsearch.errors import UsageError, VecsearchError
 from vecsearch.identity import check_identity
-from vecsearch.pipeline import Pipeline, RowTable, load_pipeline, positioned
+from vecsearch.pipeline import Pipeline, load_pipeline
+from vecsearch.positioning import Positioning, RowTable
 from vecsearch.preparation import Preparation
 from vecsearch.protocols import Scorer
 from vecsearch.request import Mode, Order, checked_request
@@ -159,11 +160,12 @@ class Index:
         from vecsearch.stores.embedded import EmbeddedStore
 
         return cls.over(
-            lambda encode: EmbeddedStore(
+            lambda positioning: EmbeddedStore(
                 folder,
-                encode,
+                positioning,
                 pipeline.row_format,
                 is_static=pipeline.is_static,
+                compare=positioning.compared,
                 read_only=read_only,
                 durability=durability,
                 memory=memory,
@@ -176,7 +178,7 @@ class Index:
     @classmethod
     def over(
         cls,
-        make_store: Callable[[Callable[[TokenBatch], Floats]], Store],
+        make_store: Callable[[Positioning], Store],
         pipeline: Pipeline,
         path: Path,
         *,
@@ -192,7 +194,7 @@ class Index:
         """
         stores: list[Store] = []
         table = RowTable(pipeline, lambda ids: stores[0].words(ids)) if pipeline.is_static else None
-        stores.append(make_store(lambda batch: positioned(pipeline, table, batch)))
+        stores.append(make_store(Positioning(pipeline, table)))
         is_cached = cache and not pipeline.is_static and not pipeline.is_given
         return cls(path, pipeline, stores[0], table, default_cache() if is_cached else None)
 

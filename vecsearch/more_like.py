@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vecsearch.errors import QueryError
-from vecsearch.pipeline import RowTable, directions
+from vecsearch.positioning import RowTable, directions
 from vecsearch.queries import Query
 from vecsearch.rarity import idf
 

@@ -17,7 +17,8 @@ import numpy as np
 from vecsearch.errors import QueryError
 from vecsearch.lookalikes import exact_slot, likeness, without_false_friends
 from vecsearch.phrases import Found, find
-from vecsearch.pipeline import Pipeline, RowTable, split_rows
+from vecsearch.pipeline import Pipeline, split_rows
+from vecsearch.positioning import RowTable
 from vecsearch.query_language import Group, ParsedQuery
 from vecsearch.types import Match
 

@@ -6,10 +6,9 @@ Its parts are called here and nowhere else, each call guarded (see ``guarding``)
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from vecsearch.guarding import GuardedScorer, call, checked_floats, checked_toke
 from vecsearch.precision import RowFormat, checked_precision
 from vecsearch.protocols import (
     AligningEncoder,
+    ComparingEncoder,
     ContextualEmbedder,
     Embedder,
     Plugin,
@@ -33,23 +33,17 @@ from vecsearch.reduction import ARTEFACT, ReducedEmbedder, Reduction
 from vecsearch.types import Precision, Tokens, Vocabulary
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from vecsearch.plugins import Registry
-    from vecsearch.stores.protocol import TokenBatch
     from vecsearch.types import Bools, Floats, Ids, Offsets
 
 __all__ = [
     "Embedded",
     "GivenVectors",
     "Pipeline",
-    "RowTable",
     "build_encoder",
     "build_scorer",
-    "directions",
     "load_pipeline",
     "parse_spec",
-    "positioned",
     "reduced",
     "split_rows",
 ]
@@ -59,8 +53,6 @@ DEFAULT_PRECISION: Precision = "int8"
 """Of the vectors of contextual embedders."""
 LONGEST = 1.001
 """Vectors of length 1 may be as long as this, by rounding."""
-ROW_BYTES = 1 << 26
-"""About how much memory the rows of an index's words take: 65,536 of 256 dimensions."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +181,11 @@ class Pipeline:
         return self.encoder if isinstance(self.encoder, AligningEncoder) else None
 
     @cached_property
+    def comparing_encoder(self) -> ComparingEncoder | None:
+        """The encoder where it compares while it encodes, else None."""
+        return self.encoder if isinstance(self.encoder, ComparingEncoder) else None
+
+    @cached_property
     def _contextual_embedder(self) -> ContextualEmbedder | None:
         return self.embedder if isinstance(self.embedder, ContextualEmbedder) else None
 
@@ -309,18 +306,30 @@ class Pipeline:
         """Apply the positional encoder, or another one, to a flat batch, checked; float32 ``(n_tokens, dim)``."""
         encoder = encoder or self.encoder
         vectors = call(encoder, "positional encoder", "encode", units, weights, offsets)
-        # the rounding bound of exact scoring rests on their lengths
-        lengths = np.array([np.inf])
-        if isinstance(vectors, np.ndarray) and vectors.dtype == np.float32 and vectors.shape == units.shape:
-            lengths = np.sqrt(np.vecdot(vectors, vectors))
-        if lengths.max(initial=0) <= LONGEST:  # then all numbers are finite, too: no NaN is below anything
-            return vectors  # type: ignore[no-any-return]
-        checked_floats(vectors, units.shape, encoder, "positional encoder", "encode")
-        raise VectorsError(
-            f"positional encoder {encoder.name!r}: encode() returned rows of length {lengths.max():g}, "
-            f"first at row {int(np.argmax(lengths > LONGEST))}; they must have length 1, or be zero",
-            plugin=encoder.name,
-            kind="positional encoder",
+        return _checked_vectors(vectors, units.shape, encoder, "encode")
+
+    def encode_compared(
+        self, rows: Floats, places: Ids, weights: Floats, offsets: Offsets, query: Floats
+    ) -> tuple[Floats, Floats] | None:
+        """Return what ``ComparingEncoder.encode_compared`` does, checked; None where the encoder does not do it."""
+        encoder = self.comparing_encoder
+        if encoder is None:
+            return None
+        found = call(encoder, "positional encoder", "encode_compared", rows, places, weights, offsets, query)
+        if found is None:
+            return None
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise VectorsError(
+                f"positional encoder {encoder.name!r}: encode_compared() returned {type(found).__name__}, "
+                f"not vectors and maxima, or None",
+                plugin=encoder.name,
+                kind="positional encoder",
+            )
+        vectors, maxima = found
+        shape = (len(query), len(offsets) - 1)
+        return (
+            _checked_vectors(vectors, (len(places), rows.shape[1]), encoder, "encode_compared"),
+            checked_floats(maxima, shape, encoder, "positional encoder", "encode_compared"),
         )
 
     def check_encoder(self, dim: int | None = None) -> None:
@@ -436,82 +445,20 @@ class GivenVectors(Pipeline):
         self.__dict__["dim"] = dim
 
 
-class RowTable:
-    """The rows of token ids, each computed once while there is room; split into directions and norms.
-
-    Args:
-        pipeline: static, with an open or a closed vocabulary.
-        words_of: the words that have given ids, for an open vocabulary.
-    """
-
-    def __init__(self, pipeline: Pipeline, words_of: Callable[[npt.NDArray[np.signedinteger]], list[str]]) -> None:
-        self._pipeline = pipeline
-        self._words_of = words_of
-        self._lock = Lock()
-        self._units: Floats = np.zeros((0, pipeline.dim), np.float32)
-        self._norms: Floats = np.zeros(0, np.float32)
-        self._n_rows = 0
-        self._places: Ids = np.zeros(0, np.int32)  # of the row of each id; −1 where it has none
-        self._ids: Ids = np.zeros(0, np.int32)  # of each row
-        self._uses: Ids = np.zeros(0, np.int32)  # how many batches asked for each row of late
-
-    def take(self, ids: Ids) -> tuple[Floats, Floats]:
-        """Return unit rows float32 ``(n, dim)`` and norms float32 ``(n,)`` of token ids int32 ``(n,)`` ≥ 0."""
-        with self._lock:
-            if len(ids):
-                self._make_room(int(ids.max()) + 1)
-                missing = np.unique(ids[self._places[ids] < 0])
-                room = max(ROW_BYTES // (4 * self._pipeline.dim), len(self._norms))
-                while self._n_rows and self._n_rows + len(missing) > room:
-                    self._keep_frequent()
-                    missing = np.unique(ids[self._places[ids] < 0])
-                self._grow(self._n_rows + len(missing))
-                for begin in range(0, len(missing), 1 << 14):
-                    self._fill(missing[begin : begin + (1 << 14)])
-            places = self._places[ids]
-            self._uses[places] += 1
-            return self._units[places], self._norms[places]
-
-    def _keep_frequent(self) -> None:
-        """Keep the half of the rows that was asked for most often, counting what is long ago less and less."""
-        n = self._n_rows // 2
-        kept = np.sort(np.argsort(-self._uses[: self._n_rows], kind="stable")[:n])
-        self._places[self._ids[: self._n_rows]] = -1
-        for rows in (self._units, self._norms, self._ids, self._uses):
-            rows[:n] = rows[kept]
-        self._places[self._ids[:n]] = np.arange(n, dtype=np.int32)
-        self._uses[:n] //= 2
-        self._n_rows = n
-
-    def _make_room(self, n_ids: int) -> None:
-        if n_ids > len(self._places):
-            more = max(n_ids, 2 * len(self._places)) - len(self._places)
-            self._places = np.concatenate([self._places, np.full(more, -1, np.int32)])
-
-    def _grow(self, n_rows: int) -> None:
-        if n_rows <= len(self._norms):
-            return
-        size = max(n_rows, min(2 * len(self._norms), ROW_BYTES // (4 * self._pipeline.dim)), 1024)
-        units = np.zeros((size, self._pipeline.dim), np.float32)
-        units[: self._n_rows] = self._units[: self._n_rows]
-        self._units = units
-        more = size - len(self._norms)
-        self._norms = np.concatenate([self._norms, np.zeros(more, np.float32)])
-        self._ids, self._uses = (np.concatenate([row, np.zeros(more, np.int32)]) for row in (self._ids, self._uses))
-
-    def _fill(self, ids: npt.NDArray[np.signedinteger]) -> None:
-        closed = self._pipeline.closed_vocabulary
-        if closed is None:
-            entries: Sequence[str] = self._words_of(ids)
-            starts_word = np.ones(len(ids), bool)
-        else:
-            entries = [closed.entries[number] for number in ids.tolist()]
-            starts_word = closed.starts_word[ids]
-        rows = slice(self._n_rows, self._n_rows + len(ids))
-        self._units[rows], self._norms[rows] = split_rows(self._pipeline.entry_rows(entries, starts_word))
-        self._places[ids] = np.arange(rows.start, rows.stop, dtype=np.int32)
-        self._ids[rows], self._uses[rows] = ids, 0
-        self._n_rows = rows.stop
+def _checked_vectors(vectors: Any, shape: tuple[int, ...], encoder: PositionalEncoder, method: str) -> Floats:
+    # the rounding bound of exact scoring rests on their lengths
+    lengths = np.array([np.inf])
+    if isinstance(vectors, np.ndarray) and vectors.dtype == np.float32 and vectors.shape == shape:
+        lengths = np.sqrt(np.vecdot(vectors, vectors))
+    if lengths.max(initial=0) <= LONGEST:  # then all numbers are finite, too: no NaN is below anything
+        return vectors  # type: ignore[no-any-return]
+    checked_floats(vectors, shape, encoder, "positional encoder", method)
+    raise VectorsError(
+        f"positional encoder {encoder.name!r}: {method}() returned rows of length {lengths.max():g}, "
+        f"first at row {int(np.argmax(lengths > LONGEST))}; they must have length 1, or be zero",
+        plugin=encoder.name,
+        kind="positional encoder",
+    )
 
 
 def split_rows(rows: Floats) -> tuple[Floats, Floats]:
@@ -528,20 +475,6 @@ def split_rows(rows: Floats) -> tuple[Floats, Floats]:
     units = (rows / divisors).astype(np.float32)
     units[norms == 0] = 0
     return units, norms.astype(np.float32)
-
-
-def positioned(pipeline: Pipeline, table: RowTable | None, batch: TokenBatch) -> Floats:
-    """Return the position-aware vectors of a batch as a store keeps it."""
-    units, weights = directions(table, batch)
-    return pipeline.encode_rows(units, weights, batch.offsets)
-
-
-def directions(table: RowTable | None, batch: TokenBatch) -> tuple[Floats, Floats]:
-    """Return unit rows and norms of the tokens of a batch as a store keeps it, before any position."""
-    if batch.rows is not None:
-        return split_rows(batch.rows)
-    assert table is not None
-    return table.take(batch.ids)
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:

@@ -21,7 +21,8 @@ from vecsearch import scoring
 from vecsearch.embedding_cache import EmbeddingCache
 from vecsearch.errors import DocumentError, VectorsError
 from vecsearch.guarding import LARGEST, unusable_row
-from vecsearch.pipeline import Pipeline, RowTable, positioned
+from vecsearch.pipeline import Pipeline
+from vecsearch.positioning import Positioning, RowTable
 from vecsearch.precision import rounded
 from vecsearch.splitting import cut, line_starts
 from vecsearch.stores.protocol import PreparedDocument, PreparedPassage, Store, TokenBatch
@@ -523,6 +524,7 @@ class Preparation:
     def _vectors(self, batch: TokenBatch) -> Iterator[tuple[int, Floats]]:
         """Yield the vectors of a batch, array by array, each with how many passages it is of."""
         offsets = batch.offsets
+        positioning = Positioning(self._pipeline, self._table)
         for first, last in scoring.blocks(offsets, ENCODE_TOKENS):
             base = int(offsets[first])
             vectors = np.empty((int(offsets[last]) - base, self._pipeline.dim), np.float32)
@@ -530,7 +532,7 @@ class Preparation:
                 begin, end = int(offsets[first + some]), int(offsets[first + after])
                 rows = None if batch.rows is None else batch.rows[begin:end]
                 part = TokenBatch(offsets[first + some : first + after + 1] - begin, batch.ids[begin:end], rows)
-                vectors[begin - base : end - base] = positioned(self._pipeline, self._table, part)
+                vectors[begin - base : end - base] = positioning(part)
             yield last - first, vectors
 
 

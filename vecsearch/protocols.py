@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, runtime_che
 from vecsearch.types import Document, Tokens, Vocabulary
 
 if TYPE_CHECKING:
-    from vecsearch.types import Bools, Floats, Offsets, Scores
+    from vecsearch.types import Bools, Floats, Ids, Offsets, Scores
 
 __all__ = [
     "AligningEncoder",
@@ -194,6 +194,32 @@ class AligningEncoder(PositionalEncoder, Protocol):
         Args:
             query, passage: as for ``align``.
             alignment: a row of what ``align`` returned; the row holds this matrix's maxima over the passage.
+        """
+        ...
+
+
+@runtime_checkable
+class ComparingEncoder(PositionalEncoder, Protocol):
+    """An encoder that compares with a query while it encodes: faster, since each vector is near when it is compared.
+
+    Only the speed of searching a large index depends on it.
+    """
+
+    def encode_compared(
+        self, rows: Floats, places: Ids, weights: Floats, offsets: Offsets, query: Floats
+    ) -> tuple[Floats, Floats] | None:
+        """Return the vectors of a flat batch of passages, and how near each passage comes to each token of a query.
+
+        Args:
+            rows: float32 ``(n_rows, dim)``, of unit length or zero. Never changed in place.
+            places: int32 ``(n_tokens,)``, which of ``rows`` each token has.
+            weights, offsets: as for ``encode``; no passage is empty.
+            query: float32 ``(n_query, dim)``, rows of unit length or zero.
+
+        Returns:
+            What ``encode`` returns, beyond 1e-5, and the largest inner product of each token of the query with one of
+            these vectors, float32 ``(n_query, n_passages)``, rounded no worse than a plain float32 sum. None where
+            ``encode`` and a matrix product are to do it.
         """
         ...
 

@@ -38,6 +38,7 @@ __all__ = [
     "passage_similarities",
     "score",
     "score_aligned",
+    "score_maxima",
     "score_similarities",
     "similarities",
 ]
@@ -150,6 +151,26 @@ def _score_together(parts: Iterable[Part], queries: Sequence[WeighedQuery], scor
     all_numbers = np.concatenate(numbers_parts)
     for (query, weights, statistics), scores in zip(queries, scores_parts, strict=True):
         yield all_numbers, np.concatenate(scores), _slack(query, weights, scorer, statistics)
+
+
+def score_maxima(
+    maxima: Floats,
+    lengths: Numbers,
+    query: Floats,
+    weights: Floats,
+    scorer: Scorer,
+    statistics: CollectionStatistics,
+) -> tuple[Doubles, float]:
+    """Return what ``best`` says of passages whose largest similarities are known: approximate scores, and the slack.
+
+    Args:
+        maxima: float32 ``(n_query, n_passages)``, as a product in float32 gives them.
+        lengths: int64 ``(n_passages,)``, their tokens.
+        query, weights, statistics: as for ``best``.
+        scorer: whose ``reduce`` is the maximum.
+    """
+    scores = np.asarray(scorer.combine(scorer.transform(maxima, lengths, statistics), weights), np.float64)
+    return scores, _slack(query, weights, scorer, statistics)
 
 
 def _slack(query: Floats, weights: Floats, scorer: Scorer, statistics: CollectionStatistics) -> float:

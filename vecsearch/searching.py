@@ -19,7 +19,8 @@ from vecsearch.filters import check_fields
 from vecsearch.guarding import GuardedScorer
 from vecsearch.more_like import query_of
 from vecsearch.phrase_search import PhraseSearch
-from vecsearch.pipeline import Pipeline, RowTable, build_encoder, build_scorer
+from vecsearch.pipeline import Pipeline, build_encoder, build_scorer
+from vecsearch.positioning import RowTable
 from vecsearch.protocols import PositionalEncoder, Scorer
 from vecsearch.queries import Query
 from vecsearch.query_language import ParsedQuery

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vecsearch import scoring
-from vecsearch.pipeline import Pipeline, RowTable, directions
+from vecsearch.pipeline import Pipeline
+from vecsearch.positioning import RowTable, directions
 from vecsearch.protocols import CollectionStatistics, PositionalEncoder, Scorer
 from vecsearch.stores.protocol import ScanQuery
 
@@ -72,6 +73,10 @@ class VectorSignal:
 
     def approximate(self, embedded: Numbers) -> tuple[Doubles, float]:
         """Return approximate scores of embedded passages, and by how much each may be off."""
+        maxima = self.maxima(embedded)
+        if maxima is not None:
+            lengths = self.snapshot.embedded_lengths(embedded)
+            return scoring.score_maxima(maxima, lengths, self.query, self.weights, self.scorer, self.statistics)
         parts = self._parts(embedded)
         numbers, scores, slack = scoring.best(parts, self.query, self.weights, self.scorer, self.statistics)
         found = np.zeros(len(embedded), np.float64)
@@ -116,6 +121,10 @@ class VectorSignal:
     def vector_blocks(self, embedded: Numbers) -> Iterator[tuple[Floats, Offsets]]:
         """Yield what ``vectors`` returns, some passages at a time."""
         return self.snapshot.vector_blocks(embedded)
+
+    def maxima(self, embedded: Numbers) -> Floats | None:
+        """Return the largest similarity of embedded passages to each token of the query, where that is all it takes."""
+        return self.snapshot.maxima(embedded, self.query) if getattr(self.scorer, "takes_maximum", False) else None
 
     def _parts(self, embedded: Numbers) -> Iterator[tuple[Floats, Offsets, Numbers]]:
         """Yield the vectors of embedded passages, with the places that they have among these."""
@@ -164,6 +173,9 @@ class ReencodedSignal(VectorSignal):
 
     def vector_blocks(self, embedded: Numbers) -> Iterator[tuple[Floats, Offsets]]:
         yield self.vectors(embedded)
+
+    def maxima(self, embedded: Numbers) -> Floats | None:  # noqa: ARG002 - those of the store are of another order
+        return None
 
 
 class AlignedSignal(VectorSignal):

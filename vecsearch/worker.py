@@ -21,6 +21,13 @@ _LOOK = 0.05
 """Seconds after which who waits looks whether the thread still lives."""
 
 
+def _new_lock() -> _thread.LockType:
+    try:
+        return _thread.allocate_lock()
+    except RuntimeError as error:  # what Python says where there is no memory for one
+        raise MemoryError("no memory for a lock") from error
+
+
 class _Life:
     """Lives as long as a thread: only the thread refers to it, so its end is seen however it comes."""
 
@@ -34,8 +41,8 @@ class Task(Generic[T]):
         self._value: T
         self._error: BaseException | None = None
         self._has_ended = False
-        self._begun = _thread.allocate_lock()
-        self._done = _thread.allocate_lock()
+        self._begun = _new_lock()
+        self._done = _new_lock()
         self._done.acquire()
 
     def run(self) -> None:
@@ -87,7 +94,7 @@ class Worker:
     def __init__(self) -> None:
         self._tasks: SimpleQueue[Task[Any] | None] = SimpleQueue()
         self._life: weakref.ref[_Life] | None = None
-        self._end = _thread.allocate_lock()
+        self._end = _new_lock()
         self._end.acquire()
 
     def __enter__(self) -> Worker:

@@ -8,9 +8,10 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Floats", "Offsets", "contiguous", "number", "whole_number"]
+__all__ = ["Floats", "Ids", "Offsets", "contiguous", "number", "whole_number"]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
+Ids: TypeAlias = npt.NDArray[np.int32]
 Offsets: TypeAlias = npt.NDArray[np.int64]
 
 

@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from vecsearch_positions.arguments import Floats, Offsets
+from vecsearch_positions.arguments import Floats, Ids, Offsets
 
 if TYPE_CHECKING:
     Sums: TypeAlias = npt.NDArray[np.floating[Any]]
-    Kernel: TypeAlias = Callable[[Floats, Floats, Offsets, Sums, Sums, float, float, Floats], None]
+    Kernel: TypeAlias = Callable[[Floats, Ids, Floats, Offsets, Sums, Sums, float, float, Floats, Floats, Floats], None]
 
-__all__ = ["encode", "is_loaded"]
+__all__ = ["encode", "encode_compared", "is_loaded"]
 
 _lock = threading.Lock()
 _kernels: dict[type[np.floating[Any]], Kernel | None] = {}  # None where numba cannot be used
@@ -59,6 +59,30 @@ def encode(
         decay: γ.
         order: λ > 0.
     """
+    places = np.arange(len(units), dtype=np.int32)
+    nothing = np.empty((0, units.shape[1]), np.float32), np.empty((0, len(offsets) - 1), np.float32)
+    return encode_compared(units, places, weights, offsets, theta, decay, order, out, *nothing)
+
+
+def encode_compared(
+    rows: Floats,
+    places: Ids,
+    weights: Floats,
+    offsets: Offsets,
+    theta: npt.NDArray[np.float64],
+    decay: float,
+    order: float,
+    out: Floats,
+    query: Floats,
+    maxima: Floats,
+) -> bool:
+    """Write the vectors as ``encode`` does, and how near each passage comes to each token of a query.
+
+    Args:
+        rows, places, query: as for ``ComparingEncoder.encode_compared``, C-contiguous.
+        maxima: float32 ``(n_query, n_passages)``, written, −inf for an empty passage.
+        Others: see ``encode``.
+    """
     precision = _precision(decay)
     with _lock:
         if precision not in _kernels:
@@ -66,7 +90,8 @@ def encode(
     kernel = _kernels[precision]
     if kernel is None:
         return False
-    kernel(units, weights, offsets, np.cos(theta).astype(precision), np.sin(theta).astype(precision), decay, order, out)
+    cosines, sines = np.cos(theta).astype(precision), np.sin(theta).astype(precision)
+    kernel(rows, places, weights, offsets, cosines, sines, decay, order, out, query, maxima)
     return True
 
 
@@ -82,15 +107,20 @@ def _compile(precision: type[np.floating[Any]]) -> Kernel | None:
     types = numba.types
     constants = types.Array(numba.from_dtype(np.dtype(precision)), 1, "C", readonly=True)
     # Declared read-only, arguments may be writeable or not (memory-mapped) without a second compilation.
+    given = types.Array(types.float32, 2, "C", readonly=True)
+    written = types.Array(types.float32, 2, "C")
     signature = types.void(
-        types.Array(types.float32, 2, "C", readonly=True),
+        given,
+        types.Array(types.int32, 1, "C", readonly=True),
         types.Array(types.float32, 1, "C", readonly=True),
         types.Array(types.int64, 1, "C", readonly=True),
         constants,
         constants,
         types.float64,
         types.float64,
-        types.Array(types.float32, 2, "C"),
+        written,
+        given,
+        written,
     )
     # No assumption that values are finite (nnan, ninf): only the order of sums may change.
     options: dict[str, Any] = {
@@ -109,6 +139,7 @@ def _compile(precision: type[np.floating[Any]]) -> Kernel | None:
 
 def _encode(
     units: Floats,
+    places: Ids,
     weights: Floats,
     offsets: Offsets,
     cosines: Sums,
@@ -116,8 +147,11 @@ def _encode(
     decay: float,
     order: float,
     out: Floats,
+    query: Floats,
+    maxima: Floats,
 ) -> None:
-    half = units.shape[1] // 2
+    n_query, dim = query.shape
+    half = dim // 2
     number = cosines.dtype.type
     gamma = number(decay)
     reals = np.empty(half, cosines.dtype)
@@ -130,7 +164,8 @@ def _encode(
         imaginaries[:] = 0.0
         for i in range(start, stop):
             weight = number(weights[i])
-            a, b = units[i, :half], units[i, half:]
+            own_row = units[places[i]]
+            a, b = own_row[:half], own_row[half:]
             x, y = out[i, :half], out[i, half:]
             for f in range(half):
                 re, im = reals[f], imaginaries[f]
@@ -142,10 +177,13 @@ def _encode(
                 imaginaries[f] = im * cosines[f] - re * sines[f]
         reals[:] = 0.0
         imaginaries[:] = 0.0
+        for q in range(n_query):
+            maxima[q, passage] = -np.inf
         for k in range(stop - start):
             i = stop - 1 - k
             weight = number(weights[i])
-            a, b = units[i, :half], units[i, half:]
+            own_row = units[places[i]]
+            a, b = own_row[:half], own_row[half:]
             x, y = out[i, :half], out[i, half:]
             length = np.float32(0.0)
             own = np.float32(0.0)
@@ -183,3 +221,27 @@ def _encode(
                 for f in range(half):
                     x[f] = a[f]
                     y[f] = b[f]
+            # compared at once, while the vector is near: four tokens of the query share each read of it
+            vector = out[i]
+            q = 0
+            while q + 4 <= n_query:
+                q0, q1, q2, q3 = query[q], query[q + 1], query[q + 2], query[q + 3]
+                s0 = s1 = s2 = s3 = np.float32(0.0)
+                for f in range(dim):
+                    value = vector[f]
+                    s0 += value * q0[f]
+                    s1 += value * q1[f]
+                    s2 += value * q2[f]
+                    s3 += value * q3[f]
+                maxima[q, passage] = max(maxima[q, passage], s0)
+                maxima[q + 1, passage] = max(maxima[q + 1, passage], s1)
+                maxima[q + 2, passage] = max(maxima[q + 2, passage], s2)
+                maxima[q + 3, passage] = max(maxima[q + 3, passage], s3)
+                q += 4
+            while q < n_query:
+                q0 = query[q]
+                s0 = np.float32(0.0)
+                for f in range(dim):
+                    s0 += vector[f] * q0[f]
+                maxima[q, passage] = max(maxima[q, passage], s0)
+                q += 1

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecsearch_positions import compiled
-from vecsearch_positions.arguments import Floats, Offsets, contiguous, number
+from vecsearch_positions.arguments import Floats, Ids, Offsets, contiguous, number
 from vecsearch_positions.rotation import frequencies, turns
 
 if TYPE_CHECKING:
@@ -132,6 +132,32 @@ class RelativeEncoder:
                 return out
         self._encode_in_blocks(units, weights, offsets, out)
         return out
+
+    def encode_compared(
+        self, rows: Floats, places: Ids, weights: Floats, offsets: Offsets, query: Floats
+    ) -> tuple[Floats, Floats] | None:
+        """Encode tokens and compare them with a query in one go, in compiled code; None where that is not loaded.
+
+        Args, returns and errors: see ``ComparingEncoder`` and ``encode``.
+        """
+        if not compiled.is_loaded(self._decay) or self._order < _NO_ORDER:
+            return None
+        theta = frequencies(rows.shape[1], self._base, self.name)
+        out = np.empty((len(places), rows.shape[1]), np.float32)
+        maxima = np.empty((len(query), len(offsets) - 1), np.float32)
+        compiled.encode_compared(
+            contiguous(rows),
+            np.ascontiguousarray(places, np.int32),
+            np.minimum(contiguous(weights), _HEAVIEST),
+            np.ascontiguousarray(offsets, np.int64),
+            theta,
+            self._decay,
+            self._order,
+            out,
+            contiguous(query),
+            maxima,
+        )
+        return out, maxima
 
     def _encode_in_blocks(self, units: Floats, weights: Floats, offsets: Offsets, out: Floats) -> None:
         dim = units.shape[1]

@@ -35,6 +35,7 @@ from vecsearch.stores import coded, coding, embedded, manifest, reading, upkeep
 from vecsearch.stores.disk import Disk
 from vecsearch.stores.protocol import Depth
 from vecsearch.worker import Worker
+from vecsearch_positions.relative import RelativeEncoder
 
 WORDS = [f"{first}{second}" for first in ("lion", "dog", "tree", "car", "doctor", "river") for second in "abcdefgh"]
 
@@ -185,6 +186,37 @@ def test_what_is_scored_last_is_explained_by_the_same_vectors(
         assert len(made) == 2
     for number, piece in zip((55, 25, 58), np.split(again, bounds[1:-1]), strict=True):
         assert piece.tobytes() == vectors[offsets[number - 20] : offsets[number - 19]].tobytes()
+
+
+@pytest.mark.parametrize("scorer", ["maxsim", "debiased_maxsim", "soft_tf"])
+def test_candidates_that_are_compared_while_they_are_encoded_score_the_same(
+    make: Callable[..., Index], monkeypatch: pytest.MonkeyPatch, scorer: str
+) -> None:
+    pytest.importorskip("numba", reason="the extra vecsearch[fast] is not installed")
+    monkeypatch.setattr("vecsearch_positions.relative._WORTH_COMPILING", 0)
+    index = make(tiny_pipeline(encoder=RelativeEncoder()))
+    index.add(documents(300))
+    maxima, asked = reading.EmbeddedSnapshot.maxima, []
+
+    def counting(self: Any, embedded: Any, query: Any) -> Any:
+        found = maxima(self, embedded, query)
+        asked.append(found is not None)
+        return found
+
+    def hits() -> list[tuple[str, float, object]]:
+        found = index.search("lionb treec doctord", 20, scorer=scorer, explain=True, mode="vector")
+        return [(hit.doc_id, hit.score, hit.explanation and hit.explanation.total) for hit in found]
+
+    hits()  # the first search encodes passages for the background, too
+    monkeypatch.setattr(reading.EmbeddedSnapshot, "maxima", counting)
+    at_once = hits()
+    assert asked == ([] if scorer == "soft_tf" else [True])  # of a sum, maxima say nothing
+    monkeypatch.setattr(reading.EmbeddedSnapshot, "maxima", lambda self, embedded, query: None)
+    one_by_one = hits()
+    assert [one[0] for one in at_once] == [one[0] for one in one_by_one]
+    for (_, score, total), (_, other, _) in zip(at_once, one_by_one, strict=True):
+        assert score == pytest.approx(other, abs=1e-5)
+        assert total == pytest.approx(score, abs=1e-5)
 
 
 def test_pages_neither_repeat_nor_skip(make: Callable[..., Index]) -> None:

@@ -14,9 +14,19 @@ import numpy as np
 import pytest
 
 from tests.tiny import TinyEmbedder, TinyEncoder, TinyTokenizer, tiny_pipeline
-from vecsearch import GivenVectors, Pipeline, PluginError, PluginNotFoundError, Tokens, UsageError, Vocabulary
-from vecsearch.pipeline import RowTable, load_pipeline, parse_spec, positioned, split_rows
+from vecsearch import (
+    GivenVectors,
+    Pipeline,
+    PluginError,
+    PluginNotFoundError,
+    Tokens,
+    UsageError,
+    VectorsError,
+    Vocabulary,
+)
+from vecsearch.pipeline import load_pipeline, parse_spec, split_rows
 from vecsearch.plugins import Registry
+from vecsearch.positioning import Positioning, RowTable
 from vecsearch.stores.protocol import TokenBatch
 
 ROWS = {"right": (3, 0), "up": (0, 4), "both": (3, 4), "left": (-1, 0)}
@@ -353,7 +363,7 @@ def test_a_table_that_failed_is_asked_again() -> None:
 
 
 def test_a_full_table_keeps_the_rows_that_are_asked_for_most_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vecsearch.pipeline.ROW_BYTES", 1024 * 4 * TinyEmbedder().dim)
+    monkeypatch.setattr("vecsearch.positioning.ROW_BYTES", 1024 * 4 * TinyEmbedder().dim)
     words = [f"word{number}" for number in range(9000)]
     expected = split_rows(TinyEmbedder().rows(words, np.ones(9000, bool)))
     asked: Counter[int] = Counter()
@@ -374,6 +384,76 @@ def test_a_full_table_keeps_the_rows_that_are_asked_for_most_often(monkeypatch: 
     units, norms = table.take(np.arange(9000, dtype=np.int32))
     assert np.array_equal(units, expected[0])
     assert np.array_equal(norms, expected[1])
+
+
+def test_rows_that_were_returned_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vecsearch.positioning.ROW_BYTES", 1024 * 4 * TinyEmbedder().dim)
+    words = [f"word{number}" for number in range(5000)]
+    expected = split_rows(TinyEmbedder().rows(words, np.ones(5000, bool)))
+    table = RowTable(tiny_pipeline(), lambda ids: [words[number] for number in ids.tolist()])
+    ids = np.arange(900, dtype=np.int32)
+    rows, places, norms = table.find(ids)
+    for first in range(900, 5000, 100):  # these push most of the first out again
+        table.take(np.arange(first, first + 100, dtype=np.int32))
+    assert np.array_equal(rows[places], expected[0][ids])
+    assert np.array_equal(norms, expected[1][ids])
+
+
+class _Comparing(TinyEncoder):
+    """Compares while it encodes; what it returns can be set."""
+
+    returned: Any = None
+
+    def encode_compared(self, rows: Any, places: Any, weights: Any, offsets: Any, query: Any) -> Any:
+        if self.returned is not None:
+            return self.returned(rows[places], offsets, query)
+        vectors = self.encode(rows[places], weights, offsets)
+        return vectors, np.maximum.reduceat(query @ vectors.T, offsets[:-1], axis=1)
+
+
+def _comparing(returned: Any = None) -> tuple[Positioning, TokenBatch]:
+    encoder = _Comparing()
+    encoder.returned = returned
+    pipeline = tiny_pipeline(encoder=encoder)
+    words = ["lion", "tree", "house", "sea"]
+    table = RowTable(pipeline, lambda ids: [words[number] for number in ids.tolist()])
+    return Positioning(pipeline, table), TokenBatch(np.array([0, 1, 4, 6]), np.array([2, 0, 1, 2, 3, 0], np.int32))
+
+
+def test_an_encoder_that_compares_gives_vectors_and_maxima_at_once() -> None:
+    positioning, batch = _comparing()
+    query = positioning(batch)[1:3]
+    found = positioning.compared(batch, query)
+    assert found is not None
+    vectors, maxima = found
+    assert np.array_equal(vectors, positioning(batch))
+    similarities = query @ vectors.T
+    expected = [similarities[:, begin:end].max(axis=1) for begin, end in ((0, 1), (1, 4), (4, 6))]
+    np.testing.assert_allclose(maxima.T, expected, atol=1e-6)
+
+
+def test_no_other_encoder_and_no_stored_rows_are_compared_at_once() -> None:
+    positioning, batch = _comparing(lambda *_: None)
+    assert positioning.compared(batch, positioning(batch)) is None
+    plain = tiny_pipeline()
+    assert Positioning(plain, positioning.table).compared(batch, positioning(batch)) is None
+    assert Positioning(positioning.pipeline, None).compared(batch, positioning(batch)) is None
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (lambda *_: 7, "returned int, not vectors and maxima"),
+        (lambda rows, _, query: (rows[:-1], np.zeros((len(query), 3), np.float32)), "returned shape"),
+        (lambda rows, *_: (rows, np.zeros((1, 1), np.float32)), "returned shape"),
+        (lambda rows, _, query: (2 * rows, np.zeros((len(query), 3), np.float32)), "rows of length"),
+        (lambda rows, _, query: (rows, np.full((len(query), 3), np.nan, np.float32)), "NaN or infinity"),
+    ],
+)
+def test_what_an_encoder_that_compares_returns_is_checked(returned: Any, message: str) -> None:
+    positioning, batch = _comparing(returned)
+    with pytest.raises(VectorsError, match=rf"encode_compared\(\).*{message}"):
+        positioning.compared(batch, positioning(batch)[:2])
 
 
 def test_threads_share_a_table() -> None:
@@ -403,9 +483,9 @@ def test_stored_passages_are_positioned_from_ids_or_from_rows() -> None:
     pipeline = tiny_pipeline(embedder=PlaneEmbedder())
     table = RowTable(pipeline, lambda ids: [list(ROWS)[number] for number in ids.tolist()])
     ids, offsets = np.array([0, 2], np.int32), np.array([0, 2], np.int64)
-    assert positioned(pipeline, table, TokenBatch(offsets, ids)).tolist() == [
+    assert Positioning(pipeline, table)(TokenBatch(offsets, ids)).tolist() == [
         [1, 0],
         [pytest.approx(0.6), pytest.approx(0.8)],
     ]
     rows = np.array([[0, 2], [0, 0]], np.float32)
-    assert positioned(pipeline, None, TokenBatch(offsets, ids, rows)).tolist() == [[0, 1], [0, 0]]
+    assert Positioning(pipeline, None)(TokenBatch(offsets, ids, rows)).tolist() == [[0, 1], [0, 0]]

@@ -264,6 +264,29 @@ def test_compiled_and_numpy_agree_on_long_passages(decay):
     np.testing.assert_allclose(by_numba, by_numpy, atol=1e-5)
 
 
+@pytest.mark.parametrize("decay", [0.75, 0.99])
+@pytest.mark.parametrize("n_query", [0, 1, 3, 4, 9])
+def test_compared_in_one_go_is_encoded_and_multiplied(decay, n_query):
+    pytest.importorskip("numba", reason="the extra vecsearch[fast] is not installed")
+    generator = np.random.default_rng(7)
+    rows = unit_rows(40, 16)
+    rows[3] = 0
+    places = generator.integers(0, 40, 60).astype(np.int32)
+    places[20:23] = 3  # a passage without meaning
+    weights = generator.uniform(1, 16, 60).astype(np.float32)
+    offsets = np.array([0, 1, 20, 23, 60])
+    query = unit_rows(n_query, 16)
+    encoder = RelativeEncoder(decay=decay)
+    assert encoder.encode_compared(rows, places, weights, offsets, query) is None  # nothing is compiled for it
+    by_numba = np.empty((60, 16), np.float32)
+    theta = frequencies(16, 10000.0, "relative")
+    assert compiled.encode(rows[places], weights, offsets, theta, decay, 0.3, by_numba)
+    vectors, maxima = encoder.encode_compared(rows, places, weights, offsets, query)
+    np.testing.assert_array_equal(vectors, by_numba)
+    assert maxima.shape == (n_query, 4)
+    np.testing.assert_allclose(maxima, np.maximum.reduceat(query @ vectors.T, offsets[:-1], axis=1), atol=1e-6)
+
+
 def test_numba_is_not_imported_for_little_text():
     code = (
         "import sys, numpy as np\n"

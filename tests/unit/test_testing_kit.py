@@ -649,6 +649,49 @@ def test_broken_aligning_encoder_is_reported(case):
     fails(check_encoder, type("Broken", (Plane,), changes), *said)
 
 
+class Comparing(Previous):
+    """A correct encoder that compares while it encodes."""
+
+    name = "comparing"
+
+    def encode_compared(self, rows, places, weights, offsets, query):
+        vectors = self.encode(rows[places], weights, offsets)
+        return vectors, np.maximum.reduceat(query @ vectors.T, offsets[:-1], axis=1)
+
+
+def _with(change):
+    """Return an ``encode_compared`` that returns something else."""
+    return {"encode_compared": lambda self, *arguments: change(*Comparing.encode_compared(self, *arguments))}
+
+
+BROKEN_COMPARERS = {
+    "one array": (_with(lambda vectors, maxima: vectors), ["encode_compared: it returns vectors and maxima, or None"]),
+    "float64": (_with(lambda vectors, maxima: (vectors, maxima.astype(np.float64))), ["float32", "the maxima"]),
+    "turned": (_with(lambda vectors, maxima: (vectors, maxima.T.copy())), ["the maxima", "float32 (5, 1)"]),
+    "other vectors": (_with(lambda vectors, maxima: (-vectors, maxima)), ["the vectors are those of encode()"]),
+    "sums": (_with(lambda vectors, maxima: (vectors, maxima + 1)), ["the maxima are those of the inner products"]),
+    "changes rows": (
+        {"encode_compared": lambda self, rows, *_: rows.__imul__(-1) and None},
+        ["must not raise"],
+    ),
+    "changes the query": (
+        {"encode_compared": lambda self, rows, places, weights, offsets, query: query.fill(0)},
+        ["query was"],
+    ),
+}
+
+
+def test_correct_comparing_encoders_pass():
+    check_encoder(Comparing)
+    check_encoder(type("Idle", (Comparing,), {"encode_compared": lambda self, *_: None}))
+
+
+@pytest.mark.parametrize("case", BROKEN_COMPARERS)
+def test_broken_comparing_encoder_is_reported(case):
+    changes, said = BROKEN_COMPARERS[case]
+    fails(check_encoder, type("Broken", (Comparing,), changes), *said)
+
+
 # Scorers
 
 

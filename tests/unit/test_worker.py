@@ -73,3 +73,17 @@ def test_a_thread_that_dies_within_a_call_is_told_as_lack_of_memory() -> None:
         stuck._begun.acquire()
         with pytest.raises(MemoryError, match="thread died"):
             stuck.result()
+
+
+@pytest.mark.parametrize("n_locks", [0, 1, 2])
+def test_no_memory_for_a_lock_is_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch, n_locks: int) -> None:
+    locks = [_thread.allocate_lock() for _ in range(n_locks)]
+
+    def allocated() -> _thread.LockType:
+        if not locks:
+            raise RuntimeError("can't allocate lock")
+        return locks.pop()
+
+    monkeypatch.setattr(_thread, "allocate_lock", allocated)
+    with pytest.raises(MemoryError, match="no memory for a lock"), Worker() as worker:
+        worker.submit(lambda: None)

@@ -30,7 +30,7 @@ from vecsearch.stores.disk import Disk, Durability
 from vecsearch.stores.files import SUFFIXES
 from vecsearch.stores.locking import lock_folder
 from vecsearch.stores.manifest import segment_records
-from vecsearch.stores.protocol import Batch, Capabilities, Depth, Encode, StoredDocument, TokenBatch
+from vecsearch.stores.protocol import Batch, Capabilities, Compare, Depth, Encode, StoredDocument, TokenBatch
 from vecsearch.stores.reading import EmbeddedSnapshot, counter, generation_of
 from vecsearch.stores.schema import (
     DATABASE_NAME,
@@ -66,6 +66,7 @@ class EmbeddedStore:
         encode: computes position-aware vectors of passages from what is stored of them.
         row_format: of stored rows, or, where there are none, the length of a vector alone.
         is_static: whether the vectors follow from the token ids.
+        compare: encodes passages and compares them with a query in one go, where that can be done.
         read_only: refuse to write.
         durability: of what is written.
         memory: bytes that the process may take while it writes, ``LEAST_MEMORY`` or more.
@@ -80,6 +81,7 @@ class EmbeddedStore:
         row_format: RowFormat,
         *,
         is_static: bool = False,
+        compare: Compare | None = None,
         read_only: bool = False,
         durability: Durability = "full",
         memory: int = MEMORY,
@@ -87,6 +89,7 @@ class EmbeddedStore:
         self.folder = folder
         self.read_only = read_only
         self._encode = encode
+        self._compare = compare
         self._row_format = row_format
         self._lending = threading.Lock()
         self._idle: list[Database] = []
@@ -120,7 +123,7 @@ class EmbeddedStore:
         with self._reading() as db:
             view = self._view(db) if vectors else None
             analyzer = self._analyzer if vectors else None
-            yield EmbeddedSnapshot(db, view, self.folder, self._row_format, self._encode, analyzer)
+            yield EmbeddedSnapshot(db, view, self.folder, self._row_format, self._encode, analyzer, self._compare)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Database]:

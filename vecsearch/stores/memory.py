@@ -344,6 +344,9 @@ class _MemorySnapshot:
     def vector_blocks(self, embedded: Numbers) -> Iterator[tuple[Floats, Offsets]]:
         yield self.vectors(embedded)
 
+    def maxima(self, embedded: Numbers, query: Floats) -> Floats | None:  # noqa: ARG002 - vectors are at hand
+        return None
+
     def vectors_at(self, embedded: Numbers, positions: Numbers) -> Floats:
         pairs = zip(embedded.tolist(), positions.tolist(), strict=True)
         rows = [self._state.sequences[number].vectors[position] for number, position in pairs]

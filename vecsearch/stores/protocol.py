@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Batch",
     "Capabilities",
+    "Compare",
     "Depth",
     "Encode",
     "PassagePlace",
@@ -73,6 +74,9 @@ class TokenBatch:
 
 Encode: TypeAlias = "Callable[[TokenBatch], Floats]"
 """Computes position-aware vectors float32 ``(n_tokens, dim)`` of a batch. The engine gives it to its store."""
+Compare: TypeAlias = "Callable[[TokenBatch, Floats], tuple[Floats, Floats] | None]"
+"""Computes these and the largest similarity of each passage to each token of a query, float32 ``(n_query, dim)``: that
+is float32 ``(n_query, n_passages)``. None where both cannot be done in one go."""
 
 
 @dataclass(frozen=True)
@@ -361,6 +365,14 @@ class Snapshot(Protocol):
 
     def vector_blocks(self, embedded: Numbers) -> Iterator[tuple[Floats, Offsets]]:
         """Yield what ``vectors`` returns in runs of passages, as large as it is fast to work on at a time."""
+        ...
+
+    def maxima(self, embedded: Numbers, query: Floats) -> Floats | None:
+        """Return the largest similarity of embedded passages to each token of a query.
+
+        That is float32 ``(n_query, n)``, rounded no worse than a plain sum in float32. None where looking at their
+        vectors, one after the other, is as fast.
+        """
         ...
 
     def vectors_at(self, embedded: Numbers, positions: Numbers) -> Floats:

@@ -18,6 +18,7 @@ from vecsearch.protocols import Scorer
 from vecsearch.stores import conditions, keywords, metadata
 from vecsearch.stores.analysis import Analyzer, Keyword
 from vecsearch.stores.protocol import (
+    Compare,
     Depth,
     Encode,
     PassagePlace,
@@ -228,9 +229,11 @@ class EmbeddedSnapshot:
         row_format: RowFormat | None,
         encode: Encode | None = None,
         analyzer: Analyzer | None = None,
+        compare: Compare | None = None,
     ) -> None:
         self._db = db
         self._given_encode = encode
+        self._compare = compare
         self._made: dict[int, Floats] = {}
         self._n_made = 0
         self._given_analyzer = analyzer
@@ -348,6 +351,23 @@ class EmbeddedSnapshot:
         for part in self.encoded(embedded, CACHED_TOKENS):
             self._keep(*part)
             yield part[:2]
+
+    def maxima(self, embedded: Numbers, query: Floats) -> Floats | None:
+        if self._compare is None or not self._view.are_coded(embedded).all():
+            return None
+        if not self._made.keys().isdisjoint(embedded.tolist()):
+            return None
+        self._make_room(embedded)
+        tokens = read_tokens(self._db, embedded.tolist(), self._row_format, self._folder)
+        found = np.empty((len(query), len(embedded)), np.float32)
+        for first, last in scoring.blocks(tokens.offsets, CACHED_TOKENS):
+            some = tokens.part(first, last)
+            compared = self._compare(some, query)
+            if compared is None:
+                return None
+            vectors, found[:, first:last] = compared
+            self._keep(vectors, some.offsets, embedded[first:last])
+        return found
 
     def encoded(self, coded: Numbers, n_tokens: int) -> Iterator[tuple[Floats, Offsets, Numbers]]:
         """Yield the vectors of coded passages, made from their tokens, about ``n_tokens`` at a time, with numbers."""

@@ -12,7 +12,7 @@ __all__ = ["definition", "on_error", "on_missing"]
 _PROTOCOLS: dict[str, tuple[type, ...]] = {
     "tokenizer": (protocols.Tokenizer,),
     "embedder": (protocols.StaticEmbedder, protocols.ContextualEmbedder),
-    "encoder": (protocols.AligningEncoder,),
+    "encoder": (protocols.AligningEncoder, protocols.ComparingEncoder),
     "scorer": (protocols.Scorer,),
     "loader": (protocols.Loader,),
 }
@@ -23,6 +23,7 @@ _INPUTS = {
     "embed": "texts is a list of strings, one or many or none; tokens may be none as well",
     "encode": "units holds the tokens of all passages, which may be none, and may have any number of columns; where "
     "only some can be, give them to the check: dims=(…,)",
+    "encode_compared": "places says which of rows each token has; query may have any number of rows",
     "align": "query and passage have a token each, or more",
     "reduce": "passage p has the columns offsets[p]:offsets[p + 1] of similarities, so passages begin at offsets[:-1]",
     "transform": "reduced has a row for each query token and a column for each passage; statistics.background may have "

@@ -1,4 +1,4 @@
-"""Checks of ``vecsearch.protocols.PositionalEncoder`` and ``AligningEncoder``."""
+"""Checks of ``PositionalEncoder``, ``AligningEncoder`` and ``ComparingEncoder`` of ``vecsearch.protocols``."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def check_encoder(cls: type[Any], /, *, dims: Sequence[int] = (8, 64), **config:
     What is checked: name, version, configuration and files; types, shapes, unit length (or zero) of what ``encode``
     returns, for no passage, empty passages, one token, tokens without meaning, weights of 0, long passages; that a
     passage's vectors don't depend on the other passages, on earlier calls or on the thread; that inputs stay as they
-    were. For an encoder that aligns, ``align``, ``similarities`` and ``depth`` too.
+    were. For an encoder that aligns, ``align``, ``similarities`` and ``depth`` too, and ``encode_compared`` where it
+    has that.
     """
     encoder = build("encoder", cls, config)
     subject = f"encoder {cls.__qualname__}"
@@ -75,6 +76,8 @@ def check_encoder(cls: type[Any], /, *, dims: Sequence[int] = (8, 64), **config:
         )
         if is_aligning:
             _check_align(f"{subject}.align", encoder, generator, dim)
+        if hasattr(encoder, "encode_compared"):
+            _check_compared(f"{subject}.encode_compared", encoder, generator, dim)
 
 
 def _batch(generator: np.random.Generator, lengths: Sequence[int], dim: int, kind: str) -> Batch:
@@ -132,6 +135,48 @@ def _check_independence(where: str, encoder: Any, batch: Batch, encoded: Floats,
                 given=given,
                 advice=advice,
             )
+
+
+def _check_compared(where: str, encoder: Any, generator: np.random.Generator, dim: int) -> None:
+    for lengths in ((1,), (3, 1, 40)):
+        rows, weights, offsets = _batch(generator, lengths, dim, "zero rows")
+        places = generator.permutation(len(rows)).astype(np.int32)
+        query, _, _ = _batch(generator, (5,), dim, "plain")
+        given = f"passages of {shown(list(lengths))} tokens and a query of 5, dim {dim}"
+        before = [array.copy() for array in (rows, places, weights, offsets, query)]
+        found = call(where, given, encoder.encode_compared, rows, places, weights, offsets, query)
+        names = ("rows", "places", "weights", "offsets", "query")
+        for what, was, now in zip(names, before, (rows, places, weights, offsets, query), strict=True):
+            unchanged(where, what, was, now, given)
+        if found is None:
+            continue
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise ConformanceError(
+                where,
+                "it returns vectors and maxima, or None",
+                seen=shown(found),
+                given=given,
+                advice="return a tuple of two arrays",
+            )
+        vectors, maxima = found
+        check_array(where, "the vectors", vectors, np.float32, rows.shape, given)
+        check_array(where, "the maxima", maxima, np.float32, (len(query), len(lengths)), given)
+        for what, seen, wanted in (
+            ("the vectors are those of encode()", vectors, encoder.encode(rows[places], weights, offsets)),
+            (
+                "the maxima are those of the inner products of the query and the vectors, by passage",
+                maxima,
+                np.maximum.reduceat(query @ vectors.T, offsets[:-1], axis=1),
+            ),
+        ):
+            if np.abs(seen - wanted).max() > 1e-5:
+                raise ConformanceError(
+                    where,
+                    what,
+                    seen=f"a difference of {np.abs(seen - wanted).max():.3g}",
+                    given=given,
+                    advice="leave encode_compared() out, or do in it what encode() does",
+                )
 
 
 def _check_align(where: str, encoder: Any, generator: np.random.Generator, dim: int) -> None:
