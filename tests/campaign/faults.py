@@ -19,7 +19,9 @@ WAYS = [(error, for_good) for for_good in (False, True) for error in (errno.EIO,
 """How a call fails: with which error, and whether all after it fail as well …"""
 WAYS.insert(3, (errno.EINTR, False))  # … for a system that interrupts every call for ever is none
 COMMITTED = "is committed"
-"""What the message of an error says where what was asked for is done all the same."""
+"""What the message of an error says where what was asked for is done all the same …"""
+UNCERTAIN = "wholly or not at all"
+"""… and where nobody can say whether it is."""
 
 
 def look(world: World) -> children.Outcome:
@@ -111,5 +113,5 @@ def _is_wrong(ended: children.Outcome, found: children.Outcome) -> bool:
     if not message:
         return which == "old"  # it said that it was done
     if which == "new":
-        return COMMITTED not in message
+        return COMMITTED not in message and UNCERTAIN not in message
     return which == "old" and COMMITTED in message

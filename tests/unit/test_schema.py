@@ -194,6 +194,20 @@ def test_errors_of_the_system_become_errors_of_the_index(
     assert caught.value.facts["path"] == str(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("SQLITE_IOERR_FSYNC", "there wholly or not at all when the index is next opened"),
+        ("SQLITE_IOERR_WRITE", "nothing of this step was committed"),
+    ],
+)
+def test_a_disk_that_does_not_sync_leaves_open_whether_a_step_is_committed(
+    tmp_path: Path, name: str, said: str
+) -> None:
+    with pytest.raises(StorageError, match=said), translated(tmp_path):
+        raise sqlite_error(name)
+
+
 @pytest.mark.parametrize("raised", [QueryError("empty"), KeyboardInterrupt(), ZeroDivisionError()], ids=repr)
 def test_other_errors_pass_as_they_are(tmp_path: Path, raised: BaseException) -> None:
     with pytest.raises(type(raised)) as caught, translated(tmp_path):

@@ -202,11 +202,20 @@ class PassageTable:
         Returns:
             Rows, int64, and which of ``embedded`` each has.
         """
-        which = np.full(int(max(self.embedded.max(initial=0), embedded.max(initial=0))) + 1, -1)
-        which[embedded] = np.arange(len(embedded))
-        of_row = which[self.embedded]
-        rows = np.flatnonzero(of_row >= 0)
-        return rows, of_row[rows]
+        order, begins = self._rows_by_embedded
+        known = embedded[embedded < len(begins) - 1]
+        first = begins[known]
+        counts = begins[known + 1] - first
+        ends = np.cumsum(counts)
+        rows = order[np.arange(ends[-1] if len(ends) else 0) + np.repeat(first - ends + counts, counts)]
+        ascending = np.argsort(rows, kind="stable")
+        return rows[ascending], np.repeat(np.arange(len(known)), counts)[ascending]
+
+    @cached_property
+    def _rows_by_embedded(self) -> tuple[Numbers, Numbers]:
+        """All rows by their token sequence, and where those of each number begin."""
+        counts = np.bincount(self.embedded)
+        return np.argsort(self.embedded, kind="stable"), np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
 
     def places_of(self, passages: Numbers) -> Numbers:
         """Return the row of each passage by its number, −1 where it has none."""

@@ -366,6 +366,14 @@ def _translate(folder: Path, error: sqlite3.Error) -> Exception:
         return IndexLockedError(
             f"index {folder} is being changed by another process; try again when it is done", path=str(folder)
         )
+    if name == "SQLITE_IOERR_FSYNC":
+        # subtle: what the log holds after a sync that failed, the next process to open it takes for committed
+        return StorageError(
+            f"index {folder}: {error} ({name}); the disk does not say whether it has kept this step: it is there "
+            f"wholly or not at all when the index is next opened, and earlier commits are safe; mend the disk, look "
+            f"whether it is there, and run it again if not",
+            path=str(folder),
+        )
     if name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_NOMEM")):
         return StorageError(
             f"index {folder}: {error} ({name}); nothing of this step was committed, earlier commits are safe; make "
