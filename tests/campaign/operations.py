@@ -102,11 +102,13 @@ class Operation:
         run: does it, in one commit that changes what the index answers.
         base: index that it is done to: one of ``BASES``, ``golden-1``, or "" for none, which ``run`` then makes.
         kinds: of segments that it differs for.
+        has_steps: whether a commit that changes no answer comes before that one.
     """
 
     run: Callable[[Index], object]
     base: str = "filled"
     kinds: tuple[str, ...] = KINDS
+    has_steps: bool = False
 
 
 def _after_others(index: Index, numbers: range) -> None:
@@ -123,7 +125,7 @@ OPERATIONS: dict[str, Operation] = {
     "create": Operation(_nothing, base="", kinds=("vectors",)),
     "first add": Operation(lambda index: index.add([document(1), document(2)]), base="empty", kinds=("vectors",)),
     "add few": Operation(lambda index: index.add([document(60), document(61)])),
-    "add many": Operation(lambda index: _after_others(index, range(60, 66))),
+    "add many": Operation(lambda index: _after_others(index, range(60, 66)), has_steps=True),
     "first codes": Operation(
         lambda index: index.add(document(number) for number in range(10, 17)), base="almost", kinds=("codes",)
     ),

@@ -184,6 +184,8 @@ class OperationWorld(World):
                 assert not problems, (message, problems)
                 assert NEXT.id in documents_of(index)
                 index.delete([NEXT.id])
+                if which == "old" and self.operation.has_steps:  # then it is the first step that is committed
+                    message = message.removeprefix(f"index {self.index}: what was added or deleted is committed, ")
         shim.count()
         return {"error": message, "which": which}
 
