@@ -188,3 +188,34 @@ def test_a_second_writer_is_refused_at_once(tmp_path: Path, default_pipeline: Pi
         assert done.stderr.startswith("Error: ")
         assert done.stderr.count("\n") == 1
         assert index.get("1") is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "given", "expected"),
+    [
+        (["lion"], {}, "1"),
+        (["lion"], {"OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}, "2"),
+        (["lion", "--exact"], {}, None),
+        (["--queries", "-"], {}, None),
+    ],
+    ids=str,
+)
+def test_one_query_is_searched_for_in_one_thread(
+    indexes: Path, options: list[str], given: dict[str, str], expected: str | None
+) -> None:
+    code = (
+        "import os, sys\n"
+        "from vecsearch.cli.program import program\n"
+        "program(sys.argv[1:], standalone_mode=False)\n"
+        "print([os.environ.get(name) for name in ('OPENBLAS_NUM_THREADS', 'OMP_NUM_THREADS')])\n"
+    )
+    settings = {name: value for name, value in environment().items() if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--indexes", str(indexes), "search", *options, "-i", "notes"],
+        input="lion\n",
+        env={**settings, **given},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == str([expected, expected])

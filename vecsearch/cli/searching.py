@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +26,17 @@ if TYPE_CHECKING:
 __all__ = ["like_command", "search_command"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _use_one_thread() -> None:
+    """Let the libraries that multiply matrices do so in one thread, unless the environment says how many.
+
+    The products of one query are so small that their threads mostly wait, and they take the cores from the thread that
+    checks files meanwhile.
+    """
+    if "numpy" not in sys.modules:  # they read it when they are loaded
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            os.environ.setdefault(name, "1")
 
 
 def _ranking_options(command: Command) -> Command:
@@ -152,6 +165,8 @@ def search_command(
     options = {**ranking, "by": by, "fusion": fusion, "n_rerank": n_rerank}
     lines = None if queries is None else _lines(queries)
     notes = RerankNotes(rerank, budget)
+    if lines is None and not options["exact"]:
+        _use_one_thread()
     with open_index(settings, name) as index, Worker() as worker:
         worker.submit(index.preload)  # while the query is read; what goes wrong in it goes wrong in the search too
         options["rerank"] = notes.reranker()
