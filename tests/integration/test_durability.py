@@ -292,7 +292,7 @@ def test_an_index_opened_read_only_refuses_every_write(index: Index, tmp_path: P
 
 
 # Root may write anywhere; without its capabilities it is an ordinary owner.
-POWERLESS = """
+NO_ROOT = """
 import ctypes, os, sys
 if os.geteuid() == 0:
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this process
@@ -304,11 +304,13 @@ from tests.integration.test_durability import document, documents_of
 from tests.tiny import tiny_pipeline
 from vecsearch import Index, VecsearchError
 folder = Path(sys.argv[1])
+"""
+POWERLESS = f"""{NO_ROOT}
 def attempt(call):
     try:
         return call()
     except VecsearchError as error:
-        return f"{error.code}: {error.message}"
+        return f"{{error.code}}: {{error.message}}"
 for read_only in (False, True):
     with Index.open(folder, pipeline=tiny_pipeline(), read_only=read_only) as index:
         print(len(documents_of(index)), len(index.search("lion", 5)), index.verify())
@@ -317,6 +319,26 @@ for read_only in (False, True):
         print(len(index.search("lion", 5)))
 print(attempt(lambda: Index.create(folder / "inner", pipeline=tiny_pipeline())))
 """
+
+
+ONCE_READ_ONLY = f"""{NO_ROOT}
+with Index.open(folder, pipeline=tiny_pipeline()) as other, Index.open(folder, pipeline=tiny_pipeline()) as index:
+    shared = folder / "meta.db-shm"
+    shared.touch()
+    shared.chmod(0o444)
+    before = len(documents_of(index))
+    shared.chmod(0o644)
+    index.add([document(50)])
+    print(len(documents_of(index)) - before, index.verify())
+"""
+
+
+def test_a_reader_that_could_only_read_does_not_keep_its_process_from_writing(index: Index) -> None:
+    index.close()
+    output = children.run(ONCE_READ_ONLY, index.path)
+    if output.startswith("skip"):
+        pytest.skip(output)
+    assert output == "1 []\n"
 
 
 @pytest.mark.parametrize(

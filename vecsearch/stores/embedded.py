@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -436,6 +437,23 @@ class EmbeddedStore:
 
     def _begin_to_write(self) -> tuple[Any, writing.Writer]:
         """Return the lock and the writer of this index, its format up to date."""
+        try:
+            return self._locked_writer()
+        except sqlite3.OperationalError as error:
+            if not str(getattr(error, "sqlite_errorname", "")).startswith("SQLITE_READONLY"):
+                raise
+            # subtle: where SQLite could not open meta.db-shm for writing once, every connection of this process reads
+            # only, as long as one of those from then is open
+            self._close_idle()
+            return self._locked_writer()
+
+    def _close_idle(self) -> None:
+        with self._lending:
+            for db in self._idle:
+                db.conn.close()
+            self._idle.clear()
+
+    def _locked_writer(self) -> tuple[Any, writing.Writer]:
         with contextlib.ExitStack() as undo:
             lock = lock_folder(self.folder)
             undo.callback(lock.release)
