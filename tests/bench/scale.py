@@ -14,6 +14,7 @@ import argparse
 import gzip
 import itertools
 import json
+import os
 import resource
 import shutil
 import statistics
@@ -52,7 +53,10 @@ def documents(n: int) -> Iterator[Document]:
 
 
 def build(n: int, folder: Path) -> dict[str, Any]:
-    """Index n passages as ``vecsearch index`` does and return what it took; meant for a process of its own."""
+    """Index n passages as ``vecsearch index`` does and return what it took; meant for a process of its own.
+
+    The command has one thread of BLAS (``vecsearch.cli.threads``), which is set where this process is started.
+    """
     share_one_arena()
     begun = time.perf_counter()
     with Index.create(folder) as index:
@@ -136,7 +140,9 @@ def report(n: int, folder: Path, arguments: argparse.Namespace) -> None:
     if not built.exists():
         shutil.rmtree(folder, ignore_errors=True)
         command = [sys.executable, "-m", "tests.bench.scale", "--build", str(n), str(folder)]
-        built.write_text(subprocess.run(command, check=True, capture_output=True, text=True).stdout, encoding="utf-8")
+        environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ}
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+        built.write_text(done.stdout, encoding="utf-8")
     facts = json.loads(built.read_text("utf-8"))
     n_tokens = facts["n_tokens"]
     sizes = ", ".join(f"{name} {size / n_tokens:.1f}" for name, size in facts["bytes"].items())

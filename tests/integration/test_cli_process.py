@@ -191,17 +191,19 @@ def test_a_second_writer_is_refused_at_once(tmp_path: Path, default_pipeline: Pi
 
 
 @pytest.mark.parametrize(
-    ("options", "given", "expected"),
+    ("command", "given", "expected"),
     [
-        (["lion"], {}, "1"),
-        (["lion"], {"OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}, "2"),
-        (["lion", "--exact"], {}, None),
-        (["--queries", "-"], {}, None),
+        (["search", "lion"], {}, ["1", "1"]),
+        (["search", "lion"], {"OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}, ["2", "2"]),
+        (["search", "lion", "--exact"], {}, [None, None]),
+        (["search", "--queries", "-"], {}, [None, None]),
+        (["compact"], {}, ["1", None]),
+        (["info"], {}, [None, None]),
     ],
     ids=str,
 )
-def test_one_query_is_searched_for_in_one_thread(
-    indexes: Path, options: list[str], given: dict[str, str], expected: str | None
+def test_commands_have_as_many_threads_for_products_as_pay(
+    indexes: Path, command: list[str], given: dict[str, str], expected: list[str | None]
 ) -> None:
     code = (
         "import os, sys\n"
@@ -211,11 +213,11 @@ def test_one_query_is_searched_for_in_one_thread(
     )
     settings = {name: value for name, value in environment().items() if not name.endswith("_NUM_THREADS")}
     done = subprocess.run(
-        [sys.executable, "-c", code, "--indexes", str(indexes), "search", *options, "-i", "notes"],
+        [sys.executable, "-c", code, "--indexes", str(indexes), *command, "-i", "notes"],
         input="lion\n",
         env={**settings, **given},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.splitlines()[-1] == str([expected, expected])
+    assert done.stdout.splitlines()[-1] == str(expected)

@@ -12,6 +12,7 @@ from vecsearch import __version__
 from vecsearch.cli.failures import fail
 from vecsearch.cli.output import flush
 from vecsearch.cli.settings import Settings
+from vecsearch.cli.threads import one_thread
 
 if TYPE_CHECKING:
     from vecsearch.plugins import Registry
@@ -47,6 +48,9 @@ _MODULES = {
 """The module of each command, in the order of the help; the command is its attribute ``<name>_command``."""
 
 
+_WRITING = frozenset({"index", "add", "tune", "repair", "compact", "migrate", "restore", "import"})
+
+
 class Program(click.Group):
     """A group that imports a command when it is asked for, and turns every failure into one line and an exit code."""
 
@@ -67,6 +71,8 @@ class Program(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that the first argument names; suggest others like it if there is none."""
         name = args[0]
+        if name in _WRITING:
+            one_thread()
         if self.get_command(ctx, name) is None and not ctx.resilient_parsing and name[:1].isalnum():
             conflicts = [error for error in _registry(ctx).errors("command") if error.facts.get("name") == name]
             if conflicts:

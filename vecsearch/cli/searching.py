@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +15,7 @@ from vecsearch.cli.output import counted, one_line, write, write_json
 from vecsearch.cli.reranking import RerankNotes, rerank_options
 from vecsearch.cli.settings import Settings, pass_settings
 from vecsearch.cli.showing import N_LINES, show_hits
+from vecsearch.cli.threads import one_thread
 from vecsearch.worker import Worker
 
 if TYPE_CHECKING:
@@ -26,17 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["like_command", "search_command"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def _use_one_thread() -> None:
-    """Let the libraries that multiply matrices do so in one thread, unless the environment says how many.
-
-    The products of one query are so small that their threads mostly wait, and they take the cores from the thread that
-    checks files meanwhile.
-    """
-    if "numpy" not in sys.modules:  # they read it when they are loaded
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-            os.environ.setdefault(name, "1")
 
 
 def _ranking_options(command: Command) -> Command:
@@ -166,7 +154,7 @@ def search_command(
     lines = None if queries is None else _lines(queries)
     notes = RerankNotes(rerank, budget)
     if lines is None and not options["exact"]:
-        _use_one_thread()
+        one_thread(searching=True)
     with open_index(settings, name) as index, Worker() as worker:
         worker.submit(index.preload)  # while the query is read; what goes wrong in it goes wrong in the search too
         options["rerank"] = notes.reranker()
