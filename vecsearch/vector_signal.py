@@ -124,7 +124,15 @@ class VectorSignal:
 
     def maxima(self, embedded: Numbers) -> Floats | None:
         """Return the largest similarity of embedded passages to each token of the query, where that is all it takes."""
-        return self.snapshot.maxima(embedded, self.query) if getattr(self.scorer, "takes_maximum", False) else None
+        if not getattr(self.scorer, "takes_maximum", False):
+            return None
+        parts = [np.zeros((len(self.query), 0), np.float32)]
+        for some in _blocks(embedded):
+            found = self.snapshot.maxima(some, self.query)
+            if found is None:
+                return None
+            parts.append(found)
+        return np.concatenate(parts, axis=1)
 
     def _parts(self, embedded: Numbers) -> Iterator[tuple[Floats, Offsets, Numbers]]:
         """Yield the vectors of embedded passages, with the places that they have among these."""

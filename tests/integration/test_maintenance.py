@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -32,6 +33,7 @@ from vecsearch import (
     IndexLockedError,
     IndexNotFoundError,
     LoadError,
+    StorageError,
 )
 from vecsearch.maintenance import doctor
 from vecsearch.maintenance.backups import backup, restore, take_copy
@@ -528,6 +530,34 @@ def test_an_interrupted_backup_leaves_the_one_before(
     assert answers(tmp_path / "restored")[0] == before
     done = backup(folder, tmp_path / "backup")
     assert len(list((tmp_path / "backup").iterdir())) == done.n_files + 2  # backup.json and writer.lock
+
+
+@pytest.mark.parametrize("errand", ["backup", "restore"])
+def test_a_disk_that_does_not_sync_what_is_in_place_is_told_so(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, errand: str
+) -> None:
+    before = answers(folder)
+    if errand == "restore":
+        backup(folder, tmp_path / "backup")
+    done, target = (
+        (lambda: backup(folder, tmp_path / "backup"), tmp_path / "backup" / "backup.json")
+        if errand == "backup"
+        else (lambda: restore(tmp_path / "backup", tmp_path / "restored"), tmp_path / "restored")
+    )
+    sync = Disk.sync_entries
+
+    def failing(disk: Disk) -> None:
+        if target.exists():
+            raise OSError(errno.EIO, "Input/output error")
+        sync(disk)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Disk, "sync_entries", failing)
+        with pytest.raises(StorageError, match="is in place, but the disk does not say whether it has kept it"):
+            done()
+    if errand == "backup":
+        restore(tmp_path / "backup", tmp_path / "restored")
+    assert answers(tmp_path / "restored") == before
 
 
 def test_a_backup_goes_nowhere_where_other_things_are(folder: Path, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from vecsearch.stores.disk import Disk
 from vecsearch.stores.files import SUFFIXES
 from vecsearch.stores.locking import LOCK_NAME, lock_folder
 from vecsearch.stores.salvage import Salvage, refuse_strange_tables
-from vecsearch.stores.schema import DATABASE_NAME, translated
+from vecsearch.stores.schema import DATABASE_NAME, in_place, translated
 
 __all__ = ["BACKUP_NAME", "Backup", "Restored", "backup", "restore", "take_copy"]
 
@@ -173,7 +173,8 @@ def _write(folder: Path, disk: Disk) -> Backup:
             "files": {name: vars(one) for name, one in sorted(files.items())},
         },
     )
-    _sweep(disk, set(files))
+    with in_place(disk.folder, "the backup"):
+        _sweep(disk, set(files))
     n_bytes = sum(one.size for one in files.values())
     return Backup(disk.folder, generation, len(files), n_copied, n_bytes, n_bytes_copied)
 
@@ -186,7 +187,8 @@ def _write_manifest(disk: Disk, manifest: dict[str, Any]) -> None:
         disk.write(file, (json.dumps(whole, indent=1) + "\n").encode())
         disk.sync(file)
     disk.rename(temporary, BACKUP_NAME)
-    disk.sync_entries()
+    with in_place(disk.folder, "the backup"):
+        disk.sync_entries()
 
 
 def _checksum(manifest: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vecsearch.errors import IndexExistsError
 from vecsearch.stores.disk import Disk
-from vecsearch.stores.schema import translated
+from vecsearch.stores.schema import in_place, translated
 
 __all__ = ["READY", "begin", "finish_interrupted", "install"]
 
@@ -68,8 +68,10 @@ def install(new: Path, folder: Path, label: str) -> Path | None:
                 disk.rename(f"{aside.parent.name}/{folder.name}", folder.name)
                 aside.parent.rmdir()
             raise
-        disk.sync_entries()
-        holder.rmdir()
+        with in_place(folder, "the new index"):
+            disk.sync_entries()
+        with contextlib.suppress(OSError):  # it is removed the next time
+            holder.rmdir()
     return aside
 
 
@@ -84,8 +86,10 @@ def finish_interrupted(folder: Path) -> bool:
         return False
     with translated(folder):
         Disk(folder.parent).rename(f"{holder.name}/{folder.name}", folder.name)
-        Disk(folder.parent).sync_entries()
-        holder.rmdir()
+        with in_place(folder, "the new index"):
+            Disk(folder.parent).sync_entries()
+        with contextlib.suppress(OSError):
+            holder.rmdir()
     return True
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "chunks",
     "connect",
     "damaged_row",
+    "in_place",
     "integers",
     "marks",
     "mending",
@@ -335,6 +336,28 @@ def translated(folder: Path) -> Iterator[None]:
         raise kind(
             f"index {folder}: {error.strerror or error}: {error.filename or folder}; nothing of this step was "
             f"committed, earlier commits are safe",
+            path=str(folder),
+        ) from error
+
+
+@contextlib.contextmanager
+def in_place(folder: Path, what: str) -> Iterator[None]:
+    """Turn what fails when what was asked for has its name already into an error that says so.
+
+    Args:
+        folder: that the error names.
+        what: was asked for, as in "the backup".
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{folder}: {error.strerror or error}: {error.filename or folder}; {what} is in place, but the disk does "
+            f"not say whether it has kept it: after a power loss it is there wholly or not at all; mend the disk and "
+            f"do it again",
             path=str(folder),
         ) from error
 
