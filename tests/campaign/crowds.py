@@ -19,6 +19,8 @@ from vecsearch.stores import compiled_scan
 __all__ = ["commits", "readers", "soak"]
 
 N_READERS = 4
+CYCLE = 60
+"""Operations after which an index is verified and opened again."""
 
 
 ROOM = 8 << 20
@@ -110,20 +112,20 @@ def soak(folder: str, kind: str, seconds: float, seed: int) -> dict[str, Any]:
         model: Model = {}
         n, warm, index = 0, None, Index.create(path, pipeline=tiny_pipeline())
         while (now := time.monotonic() - began) < seconds:
-            if warm is None and now > seconds / 4:
+            if warm is None and now > seconds / 4 and n > CYCLE:  # it has verified, and opened the index again
                 warm = _size()
             for step in steps_of(f"{seed} {n}"):
                 take(index, step)
                 model = after(model, step)
                 index.search("the lion slept under the tree", 5)
                 n += 1
-            if n % 60 == 0:
+            if n % CYCLE == 0:
                 assert documents_of(index) == model
                 problems = index.verify()
                 assert not problems, problems
-            if n % 240 == 0:
                 index.close()
                 index = Index.open(path, pipeline=tiny_pipeline())
+        assert warm is not None, f"only {n} operations in {seconds} s"
         index.close()
         index = Index.open(path, pipeline=tiny_pipeline())
         assert documents_of(index) == model
