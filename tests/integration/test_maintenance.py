@@ -37,6 +37,7 @@ from vecsearch import (
 )
 from vecsearch.maintenance import doctor
 from vecsearch.maintenance.backups import backup, restore, take_copy
+from vecsearch.maintenance.folders import finish_interrupted
 from vecsearch.maintenance.portable import documents_of_folder, export, read_documents
 from vecsearch.maintenance.repairing import repair
 from vecsearch.maintenance.verifying import verify
@@ -558,6 +559,59 @@ def test_a_disk_that_does_not_sync_what_is_in_place_is_told_so(
     if errand == "backup":
         restore(tmp_path / "backup", tmp_path / "restored")
     assert answers(tmp_path / "restored") == before
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+@pytest.mark.parametrize("for_good", [False, True])
+def test_a_restored_index_that_cannot_be_put_in_its_place_is_not_put_there_later_or_said_to_be(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool, for_good: bool
+) -> None:
+    backup(folder, tmp_path / "backup")
+    restored = tmp_path / "restored"
+    if is_there:
+        shutil.copytree(folder, restored)
+        with opened(restored) as index:
+            index.delete(["0001"])
+    before = answers(restored) if is_there else None
+    rename, has_failed = Disk.rename, []
+
+    def failing(disk: Disk, old: str, new: str) -> None:
+        if (new == "restored" and (for_good or not has_failed)) or (for_good and has_failed):
+            has_failed.append(new)
+            raise OSError(errno.EIO, "Input/output error")
+        rename(disk, old, new)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Disk, "rename", failing)
+        said = "puts it in its place, wholly or not at all" if for_good else "nothing of this step was committed"
+        with pytest.raises(StorageError, match=said):
+            restore(tmp_path / "backup", restored, force=is_there)
+    assert restored.exists() == (is_there and not for_good)
+    if for_good:
+        assert repair(restored, pipeline=tiny_pipeline()).action == "finished"
+        assert answers(restored) == answers(folder)
+        return
+    assert not finish_interrupted(restored)
+    if is_there:
+        assert answers(restored) == before
+    assert [path.name for path in tmp_path.glob("restored*")] == (["restored"] if is_there else [])
+
+
+@pytest.mark.parametrize("error", [StorageError, IndexDamagedError])
+def test_what_a_repair_has_written_is_told_where_it_cannot_be_counted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    (segment,) = sorted(folder.glob("*.segment"))[:1]
+    segment.unlink()
+
+    def unreadable(index: Index) -> dict[str, Any]:
+        raise error("cannot be read", path=str(folder))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Index, "info", unreadable)
+        with pytest.raises(error, match="that its files are written anew is committed, but"):
+            repair(folder, pipeline=tiny_pipeline())
+    assert verify(folder, deep=True).is_sound
 
 
 def test_a_backup_goes_nowhere_where_other_things_are(folder: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vecsearch.errors import IndexExistsError
+from vecsearch.errors import IndexExistsError, StorageError
 from vecsearch.stores.disk import Disk
 from vecsearch.stores.schema import in_place, translated
 
@@ -63,10 +63,19 @@ def install(new: Path, folder: Path, label: str) -> Path | None:
             disk.rename(folder.name, f"{kept.name}/{folder.name}")
         try:
             disk.rename(f"{holder.name}/{folder.name}", folder.name)
-        except OSError:
-            if aside is not None:
-                disk.rename(f"{aside.parent.name}/{folder.name}", folder.name)
-                aside.parent.rmdir()
+        except OSError as error:
+            try:
+                if aside is not None:
+                    disk.rename(f"{aside.parent.name}/{folder.name}", folder.name)
+                    aside.parent.rmdir()
+                disk.rename(holder.name, new.parent.name)  # else it would be put in its place later
+            except OSError:
+                raise StorageError(
+                    f"{folder}: {error.strerror or error}: {error.filename or folder}; the new index is whole, in "
+                    f"{holder}, and `vecsearch repair -i {folder.name}` puts it in its place, wholly or not at all; "
+                    f"mend the disk and run that",
+                    path=str(folder),
+                ) from error
             raise
         with in_place(folder, "the new index"):
             disk.sync_entries()

@@ -7,6 +7,7 @@ passage by passage as it was, verified, and put in its place; the old folder is 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -115,18 +116,26 @@ def repair(path: str | os.PathLike[str], *, drop: bool = False, pipeline: Pipeli
     if rest.mend == "compact":
         with Index.open(folder, pipeline=pipeline) as index:
             index.compact()
-            n_documents = index.info()["n_documents"]
-        try:
+            with _written_anew(folder):
+                n_documents = index.info()["n_documents"]
+        with _written_anew(folder):
             written = verify(folder, deep=True)
-        except StorageError as error:
-            raise StorageError(
-                f"index {folder}: that its files are written anew is committed, but they could not be verified: "
-                f"{error.message}; `vecsearch verify --deep -i {folder.name}` does that",
-                path=str(folder),
-            ) from error
         _require_sound(written, is_committed=True)
         return Repair(folder, "compacted", found.damages, n_documents)
     return _rebuilt(folder, found, drop, pipeline)
+
+
+@contextlib.contextmanager
+def _written_anew(folder: Path) -> Iterator[None]:
+    """Let what fails after the files of an index were written anew say that they are."""
+    try:
+        yield
+    except (StorageError, IndexDamagedError) as error:
+        raise type(error)(
+            f"index {folder}: that its files are written anew is committed, but they could not be verified: "
+            f"{error.message}; `vecsearch verify --deep -i {folder.name}` does that",
+            path=str(folder),
+        ) from error
 
 
 def _accept(folder: Path) -> None:
