@@ -20,7 +20,7 @@ from vecsearch.adding import Run
 from vecsearch.arguments import Syntax, check_limit, check_list, check_text, checked_id, checked_query
 from vecsearch.budget import MEMORY, checked_memory
 from vecsearch.embedding_cache import EmbeddingCache, default_cache
-from vecsearch.errors import UsageError, VecsearchError
+from vecsearch.errors import IndexDamagedError, StorageError, UsageError, VecsearchError
 from vecsearch.identity import check_identity
 from vecsearch.pipeline import Pipeline, load_pipeline
 from vecsearch.positioning import Positioning, RowTable
@@ -352,7 +352,14 @@ class Index:
         How deep an approximate index is searched is measured anew.
         """
         self._store.compact()
-        self.tune()
+        try:
+            self.tune()
+        except (StorageError, IndexDamagedError) as error:
+            raise type(error)(
+                f"index {self.path}: that all segments are written anew is committed, but how deep they are searched "
+                f"could not be measured: {error.message}",
+                path=str(self.path),
+            ) from error
 
     # reading
 

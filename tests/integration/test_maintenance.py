@@ -598,6 +598,18 @@ def test_a_restored_index_that_cannot_be_put_in_its_place_is_not_put_there_later
 
 
 @pytest.mark.parametrize("error", [StorageError, IndexDamagedError])
+def test_what_is_compacted_is_told_where_it_cannot_be_measured(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def unreadable(index: Index) -> None:
+        raise error("cannot be read", path=str(folder))
+
+    monkeypatch.setattr(Index, "tune", unreadable)
+    with opened(folder) as index, pytest.raises(error, match="that all segments are written anew is committed, but"):
+        index.compact()
+
+
+@pytest.mark.parametrize("error", [StorageError, IndexDamagedError])
 def test_what_a_repair_has_written_is_told_where_it_cannot_be_counted(
     folder: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
