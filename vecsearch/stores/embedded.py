@@ -483,9 +483,7 @@ class EmbeddedStore:
             with self._lending:
                 # connections that are lent are closed by those who return them
                 self._closed = True
-                for db in self._idle:
-                    db.conn.close()
-                self._idle.clear()
+            self._close_idle()
             self._views.clear()
             self._mapped.clear()
             self._codes.clear()
