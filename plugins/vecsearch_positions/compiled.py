@@ -9,6 +9,8 @@ one pass forward, one backward, each turning the running sum by one place, witho
 A running sum forgets in about 1/(1−γ) tokens, and so does what rounding adds to it. In float32 that is harmless up to
 γ = .9 (ten tokens: 1e-6); beyond, the sums run in float64, at four fifths of the speed.
 
+In the second pass each vector is finished, and compared with a query, if there is one, while it is still near.
+
 Nothing is imported or compiled before ``encode`` is called.
 """
 
