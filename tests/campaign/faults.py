@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.campaign import children
-from tests.campaign.operations import small
+from tests.campaign.operations import quick
 from tests.campaign.shim import Shim
 from tests.campaign.worlds import World, world_of
 
-__all__ = ["ends", "failures", "look"]
+__all__ = ["Looks", "ends", "failures", "look"]
 
 WAYS = [(error, for_good) for for_good in (False, True) for error in (errno.EIO, errno.ENOSPC, errno.EMFILE)]
 """How a call fails: with which error, and whether all after it fail as well …"""
@@ -24,11 +24,29 @@ UNCERTAIN = "wholly or not at all"
 """… and where nobody can say whether it is."""
 
 
+class Looks:
+    """What was seen in the states of a world: those that are equal byte for byte are looked at once."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._seen: dict[bytes, children.Outcome] = {}
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def look(self) -> children.Outcome:
+        """See in a process of its own which state there is, and that all works on."""
+        key = self._world.digest()
+        if key not in self._seen:
+            self._seen[key] = look(self._world)
+        return self._seen[key]
+
+
 def look(world: World) -> children.Outcome:
     """See in a process of its own which state there is, and that all works on."""
 
     def looked() -> str:
-        small(world.kind)
+        quick(world.kind)
         return world.look()
 
     return children.run(looked)
@@ -44,6 +62,7 @@ def ends(folder: str, name: str, kind: str, durability: str, n_at_most: int, see
         seed: of where to begin then.
     """
     world = world_of(Path(folder), name, kind, durability)
+    looks = Looks(world)
     seen: Counter[str] = Counter()
     wrong = []
     for n in chosen(world.n_calls, n_at_most, seed):
@@ -51,7 +70,7 @@ def ends(folder: str, name: str, kind: str, durability: str, n_at_most: int, see
             world.reset()
 
             def broken(n: int = n, is_torn: bool = is_torn) -> None:
-                small(world.kind)
+                quick(world.kind)
                 shim = Shim(world.watched)
                 shim.tear_at(n) if is_torn else shim.exit_at(n)
                 world.perform()
@@ -59,11 +78,11 @@ def ends(folder: str, name: str, kind: str, durability: str, n_at_most: int, see
             ended = children.run(broken)
             if is_torn and ended.code == 0:
                 continue  # it was no write
-            found = look(world)
+            found = looks.look()
             seen[f"{found.value}"] += 1
             if ended.code != 77 or found.code != 0 or found.value == "wrong":
                 wrong.append(f"{name}, {kind}, call {n} of {world.n_calls}, torn {is_torn}: {ended}; {found}")
-    return {"n": seen.total(), "seen": seen, "wrong": wrong}
+    return {"n": seen.total(), "different": len(looks), "seen": seen, "wrong": wrong}
 
 
 def chosen(n_calls: int, n_at_most: int, seed: int) -> Iterator[int]:
@@ -80,6 +99,7 @@ def failures(folder: str, name: str, kind: str, durability: str, n_at_most: int,
         Others: see ``ends``.
     """
     world = world_of(Path(folder), name, kind, durability)
+    looks = Looks(world)
     seen: Counter[str] = Counter()
     wrong = []
     for reads, n_calls in ((False, world.n_calls), (True, world.n_reads)):
@@ -91,16 +111,16 @@ def failures(folder: str, name: str, kind: str, durability: str, n_at_most: int,
         for n, error, for_good in cases:
             world.reset()
             ended = children.run(lambda n=n, e=error, g=for_good, r=reads: _failing(world, n, e, g, r))  # type: ignore[misc]
-            found = look(world)
+            found = looks.look()
             seen[f"{found.value}"] += 1
             if _is_wrong(ended, found):
                 how = f"{'read' if reads else 'call'} {n} of {n_calls} {errno.errorcode[error]}, for good {for_good}"
                 wrong.append(f"{name}, {kind}, {how}: {ended}; then {found}")
-    return {"n": seen.total(), "seen": seen, "wrong": wrong}
+    return {"n": seen.total(), "different": len(looks), "seen": seen, "wrong": wrong}
 
 
 def _failing(world: World, n: int, error: int, for_good: bool, reads: bool) -> Any:
-    small(world.kind)
+    quick(world.kind)
     shim = Shim(world.watched)
     shim.fail_at(n, error, for_good=for_good, reads=reads)
     return world.attempt(shim, reads=reads)

@@ -11,6 +11,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,23 @@ from tests import coded
 from tests.data import make_golden
 from tests.integration.test_durability import document
 from tests.tiny import tiny_pipeline
-from vecsearch import Document, Index, IndexNotFoundError, Pipeline
+from vecsearch import Document, Index, IndexNotFoundError, Pipeline, pipeline
+from vecsearch.plugins import Registry
 from vecsearch.stores import upkeep
 from vecsearch.types import FileRecord
 
-__all__ = ["BASES", "KINDS", "OPERATIONS", "Operation", "documents_of", "make_base", "open_index", "small", "state_of"]
+__all__ = [
+    "BASES",
+    "KINDS",
+    "OPERATIONS",
+    "Operation",
+    "documents_of",
+    "make_base",
+    "open_index",
+    "quick",
+    "small",
+    "state_of",
+]
 
 KINDS = ("vectors", "codes")
 """Whether the segments of an index hold vectors, or codes as those of large indexes do."""
@@ -39,6 +52,17 @@ def small(kind: str) -> None:
         coded.search_codes(patch, fewest=200)
     patch.setattr(upkeep, "SEGMENT_TOKENS", 100)
     patch.setattr(upkeep, "FLUSH_TOKENS", 30)
+
+
+@cache
+def _plugins() -> Registry:
+    return Registry()
+
+
+def quick(kind: str) -> None:
+    """Do what ``small`` does, and let this process use the plugins that were found before it was forked."""
+    small(kind)
+    pytest.MonkeyPatch().setattr(pipeline, "_registry", _plugins)
 
 
 def record(number: int, version: int = 0) -> FileRecord:
@@ -150,6 +174,8 @@ def warm_up(folder: Path) -> None:
             index.flush()
             index.verify()
             answers_of(index)
+    for kind in ("encoder", "scorer"):
+        _plugins().names(kind)
     from vecsearch import tuning  # noqa: F401
     from vecsearch.stores import codes  # noqa: F401
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tests.campaign.faults import look
-from tests.campaign.operations import open_index, small, state_of
+from tests.campaign.operations import open_index, quick, state_of
 from tests.campaign.shim import Call
 from tests.campaign.worlds import OperationWorld, World, world_of
 
@@ -214,7 +214,7 @@ def losses(folder: str, name: str, kind: str, durability: str, n_states: int, se
         fate = chance.choice(FATES)
         replay.leave(world.watched, fate, chance)
         is_done = n_calls > done
-        key = _digest(world.watched) + bytes([is_done])
+        key = world.digest() + bytes([is_done])
         if key not in looked:
             found = _look_at_fast(world) if durability == "fast" else look(world)
             looked[key] = f"{found.value}"
@@ -225,17 +225,6 @@ def losses(folder: str, name: str, kind: str, durability: str, n_states: int, se
     return {"n": n_states, "different": len(looked), "seen": seen, "wrong": wrong}
 
 
-def _digest(folder: Path) -> bytes:
-    import hashlib
-
-    hashed = hashlib.blake2b()
-    for path in sorted(folder.rglob("*")):
-        hashed.update(str(path.relative_to(folder)).encode())
-        if path.is_file():
-            hashed.update(path.read_bytes())
-    return hashed.digest()
-
-
 def _look_at_fast(world: World) -> Any:
     """Look at what a power loss leaves of an operation that synced little: its documents are whole, segments mended."""
     from tests.campaign import children
@@ -244,7 +233,7 @@ def _look_at_fast(world: World) -> Any:
     assert isinstance(world, OperationWorld)
 
     def looked() -> str:
-        small(world.kind)
+        quick(world.kind)
         base = world.operation.base
         try:
             with open_index(world.index, base or "made") as index:

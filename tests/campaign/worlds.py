@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from abc import ABC, abstractmethod
 from functools import cached_property
@@ -18,7 +19,7 @@ from tests.campaign.operations import (
     documents_of,
     make_base,
     open_index,
-    small,
+    quick,
     state_of,
     strays_of,
     work_on,
@@ -89,7 +90,7 @@ class World(ABC):
 
     def _in_child(self, work: Any) -> Any:
         def alone() -> Any:
-            small(self.kind)
+            quick(self.kind)
             return work()
 
         outcome = children.run(alone)
@@ -100,6 +101,15 @@ class World(ABC):
         """Put what there is before into the watched folder."""
         shutil.rmtree(self.watched, ignore_errors=True)
         shutil.copytree(self.base, self.watched)
+
+    def digest(self) -> bytes:
+        """Return a hash of all that is in the watched folder: names, and bytes of files."""
+        hashed = hashlib.blake2b()
+        for path in sorted(self.watched.rglob("*")):
+            content = path.read_bytes() if path.is_file() else b""
+            hashed.update(f"{path.relative_to(self.watched)} {path.is_file()} {len(content)}\n".encode())
+            hashed.update(content)
+        return hashed.digest()
 
     def _counted(self) -> tuple[int, int]:
         counts = []
