@@ -29,7 +29,12 @@ def _new_lock() -> _thread.LockType:
 
 
 class _Life:
-    """Lives as long as a thread: only the thread refers to it, so its end is seen however it comes."""
+    """Says whether a thread lives: it notes its end; where it has no memory even to begin, nobody refers to this."""
+
+    __slots__ = ("__weakref__", "has_ended")
+
+    def __init__(self) -> None:
+        self.has_ended = False
 
 
 class Task(Generic[T]):
@@ -118,7 +123,8 @@ class Worker:
             pass
 
     def _is_alive(self) -> bool:
-        return self._life is not None and self._life() is not None
+        life = None if self._life is None else self._life()
+        return life is not None and not life.has_ended
 
     def _start(self) -> None:
         life = _Life()
@@ -128,8 +134,13 @@ class Worker:
             _thread.start_new_thread(_work, (self._tasks, self._end, life))
 
 
-def _work(tasks: SimpleQueue[Task[Any] | None], end: _thread.LockType, _: _Life) -> None:
-    while (task := tasks.get()) is not None:
-        task.run()
-        del task  # what it gave is not this thread's to keep
-    end.release()
+def _work(tasks: SimpleQueue[Task[Any] | None], end: _thread.LockType, life: _Life) -> None:
+    try:
+        while (task := tasks.get()) is not None:
+            task.run()
+            del task  # what it gave is not this thread's to keep
+    finally:
+        # subtle: nothing here takes memory. The traceback of an error that a call raised refers to this frame, so life
+        # may last longer than the thread.
+        life.has_ended = True
+        end.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -22,9 +23,10 @@ from click.testing import CliRunner
 import vecsearch
 from tests.data import make_golden
 from tests.integration.test_durability import change, flip
-from vecsearch import Document, Index, Pipeline
+from vecsearch import Document, Index, IndexDamagedError, Pipeline, StorageError, VecsearchError
 from vecsearch.cli.program import program
 from vecsearch.stores import upkeep
+from vecsearch.stores.disk import Disk
 from vecsearch.stores.schema import FORMAT_VERSION
 
 
@@ -239,6 +241,56 @@ def test_export_and_import_give_the_same_hits(indexes: Path, tmp_path: Path) -> 
     assert other["n_passages"] > 40
     assert run(indexes, "import", "-").exit_code == 2
     assert run(indexes, "import", str(target), "--trust").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "is_told"), [(errno.EIO, True), (errno.ENOSPC, True), (errno.EINVAL, False), (errno.EACCES, False)]
+)
+def test_an_export_whose_folder_cannot_be_synced_is_there_and_says_so(
+    indexes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int, is_told: bool
+) -> None:
+    def fail(_: Disk) -> None:
+        raise OSError(error, os.strerror(error))
+
+    target = tmp_path / "notes.jsonl"
+    target.write_text("what was there before\n")
+    monkeypatch.setattr(Disk, "sync_entries", fail)
+    result = run(indexes, "export", str(target), "-i", "notes")
+    assert (result.exit_code, "the export is in place" in result.stderr) == ((1, True) if is_told else (0, False))
+    assert len(target.read_text().splitlines()) == 40
+    assert sorted(os.listdir(tmp_path)) == ["indexes", "notes.jsonl"]
+
+
+def test_an_export_that_fails_leaves_what_was_there(
+    indexes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    target = tmp_path / "notes.jsonl"
+    target.write_text("what was there before\n")
+    monkeypatch.setattr(os, "fsync", fail)
+    assert run(indexes, "export", str(target), "-i", "notes").exit_code == 1
+    assert target.read_text() == "what was there before\n"
+    assert sorted(os.listdir(tmp_path)) == ["indexes", "notes.jsonl"]
+
+
+@pytest.mark.parametrize("command", ["index", "add", "import"])
+@pytest.mark.parametrize("error", [StorageError, IndexDamagedError])
+def test_upkeep_that_fails_after_adding_says_that_what_was_added_is_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, error: type[VecsearchError]
+) -> None:
+    def fail(_: Index) -> None:
+        raise error("why")
+
+    source = tmp_path / "one.jsonl"
+    source.write_text('{"id": "1", "text": "the dog bit the man"}\n')
+    monkeypatch.setattr(Index, "flush", fail)
+    result = run(tmp_path / "indexes", command, str(source), "-i", "one")
+    assert result.exit_code == 1
+    assert "is committed, but the upkeep of segments after it failed: why" in result.stderr
+    assert ("a later commit takes it up again" in result.stderr) == (error is StorageError)
+    assert done(tmp_path / "indexes", "info", "-i", "one")["n_documents"] == 1
 
 
 def test_given_vectors_are_exported_and_imported(tmp_path: Path) -> None:

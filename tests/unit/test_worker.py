@@ -6,6 +6,7 @@ import _thread
 import threading
 import time
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -73,6 +74,40 @@ def test_a_thread_that_dies_within_a_call_is_told_as_lack_of_memory() -> None:
         stuck._begun.acquire()
         with pytest.raises(MemoryError, match="thread died"):
             stuck.result()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_error_that_is_kept_does_not_keep_a_dead_thread_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Short(SimpleQueue[Any]):
+        """A queue that has memory for one call."""
+
+        n_given = 0
+
+        def get(self, *_: Any, **__: Any) -> Any:
+            self.n_given += 1
+            if self.n_given > 1:
+                raise MemoryError
+            return super().get()
+
+    def fail() -> None:
+        raise ValueError("why")
+
+    def work() -> None:
+        with Worker() as worker:
+            with pytest.raises(ValueError, match="why") as raised:
+                worker.submit(fail).result()
+            assert raised.traceback  # which refers to all that the thread had
+            assert worker.submit(lambda: 1).result() == 1
+            said.append("done")
+
+    said: list[str] = []
+    monkeypatch.setattr("vecsearch.worker.SimpleQueue", Short)
+    waiting = threading.Thread(target=work, daemon=True)
+    waiting.start()
+    waiting.join(20)
+    assert said == ["done"]
+    assert not waiting.is_alive()
 
 
 @pytest.mark.parametrize("n_locks", [0, 1, 2])

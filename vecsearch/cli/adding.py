@@ -172,13 +172,21 @@ def add_documents(index: Index, documents: Iterator[Document], folder: Path) -> 
     with Meter() as meter:
         try:
             report = index.add(documents, progress=meter)
-            index.flush()
+            finish(index, folder)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"Interrupted: {counted(meter.committed.n_documents, 'document')} committed in {folder}; run the same "
                 "command again to go on, what is there already costs nothing."
             ) from None
     return report
+
+
+def finish(index: Index, folder: Path) -> None:
+    """Bring what was added into the form that is searched fastest; what fails then leaves it committed, and says so."""
+    from vecsearch.stores.schema import after_commit
+
+    with after_commit(folder):
+        index.flush()
 
 
 def summarize(folder: Path, report: AddReport, is_json: bool) -> None:

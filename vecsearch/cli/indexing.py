@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vecsearch.cli.adding import finish
 from vecsearch.cli.failures import Interrupted
 from vecsearch.cli.indexes import folder_of
 from vecsearch.cli.making import Parts, open_or_create
@@ -111,7 +112,7 @@ def index_command(
             index.index_metadata(*metadata_keys)
         try:
             report = index_paths(index, paths, progress=meter, **chosen)
-            index.flush()
+            finish(index, folder)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"Interrupted: {counted(meter.committed.n_documents, 'document')} committed in {folder} by this run; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import itertools
 import os
@@ -133,6 +134,8 @@ def export_command(settings: Settings, to: str, name: str | None) -> None:
 
 def _export_to(path: Path, run: Callable[[Callable[[dict[str, Any]], object]], int]) -> int:
     """Write a file that is replaced as a whole or not at all; what a dead process left of it is removed."""
+    from vecsearch.stores.schema import in_place
+
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         if not _is_running(left.suffixes[-2][1:]):
             left.unlink(missing_ok=True)
@@ -143,9 +146,12 @@ def _export_to(path: Path, run: Callable[[Callable[[dict[str, Any]], object]], i
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+    with in_place(path, "the export"):
         _sync_folder(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
     return n_documents
 
 
@@ -161,12 +167,14 @@ def _is_running(process: str) -> bool:
 
 def _sync_folder(folder: Path) -> None:
     """Make a new name durable, where the system can do that."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    from vecsearch.stores.disk import Disk
+
+    try:
+        Disk(folder).sync_entries()
+    except OSError as error:
+        # a folder that may not be read, or a file system that knows no such thing
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOTSUP):
+            raise
 
 
 @click.command(

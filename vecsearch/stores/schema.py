@@ -373,10 +373,13 @@ def after_commit(folder: Path) -> Iterator[None]:
         with translated(folder):
             yield
     except (StorageError, IndexReadOnlyError, IndexLockedError, IndexDamagedError) as error:
-        cause = error.__cause__ or error
+        if isinstance(error, IndexDamagedError):
+            cause = error.message  # which says how it is mended
+        else:
+            cause = f"{error.__cause__ or error.message}; a later commit takes it up again"
         raise type(error)(
             f"index {folder}: what was added or deleted is committed, but the upkeep of segments after it failed: "
-            f"{cause}; a later commit takes it up again",
+            f"{cause}",
             path=str(folder),
         ) from error
 
