@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,13 @@ from tests.typed_tokens import (
     searching_by,
     tokens,
 )
-from vecsearch.stores import code_layout
+from vecsearch.errors import IndexDamagedError
+from vecsearch.stores import code_layout, files
 from vecsearch.stores.codebook import Codebook
 from vecsearch.stores.codes import Codes
+from vecsearch.stores.coding import load_codes
+from vecsearch.stores.disk import Disk
+from vecsearch.stores.segments import SegmentRecord
 
 
 @pytest.fixture(autouse=True, params=["FAISS", "compiled"])
@@ -195,3 +200,54 @@ def test_codes_of_a_mapped_file_are_let_go_and_come_back(
     assert found(from_file, codebook, query, N) == before
     codes.let_go()  # of no file: nothing to let go of
     assert found(codes, codebook, query, N) == before
+
+
+def test_what_a_search_looks_at_is_checked_and_nothing_else(
+    tmp_path: Path,
+    codes: Codes,
+    codebook: Codebook,
+    sample: tuple[np.ndarray, np.ndarray, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(files, "_CRC_BLOCK", 512)
+    stored = files.write_file(Disk(tmp_path), [codes.to_bytes()], ".codes")
+    record = SegmentRecord(stored, codes.n, DIM, 0)
+    path, content = tmp_path / stored.file, codes.to_bytes()
+    time = path.stat().st_mtime_ns
+    probes = [probe for query in sample[0][::300] for probe in codebook.probe(query[None], 2)]
+    right = [codes.search(probe, 5) for probe in probes]
+    n_found, n_refused = 0, 0
+    for begin in range(0, len(content), 512):
+        damaged = bytearray(content)
+        damaged[begin + 7] ^= 1
+        path.write_bytes(damaged)
+        os.utime(path, ns=(time, time))  # so the hash is remembered
+        if begin < codes.layout.begin_codes:
+            with pytest.raises(IndexDamagedError, match=f"between byte {begin} and"):
+                load_codes(tmp_path, record, codebook)
+            continue
+        loaded = load_codes(tmp_path, record, codebook)
+        for probe, (similarities, numbers) in zip(probes, right, strict=True):
+            begins, ends = codes.layout.ranges(probe.cells)
+            if np.any((begins < begin + 512) & (begin < ends)):
+                n_refused += 1
+                with pytest.raises(IndexDamagedError, match=f"between byte {begin} and"):
+                    loaded.search(probe, 5)
+            else:
+                n_found += 1
+                found_now = loaded.search(probe, 5)
+                assert np.array_equal(found_now[0], similarities)
+                assert np.array_equal(found_now[1], numbers)
+        with pytest.raises(IndexDamagedError, match=f"between byte {begin} and"):
+            Codes.merged(codebook, [load_codes(tmp_path, record, codebook)])
+        if begin >= codes.layout.begin_numbers:
+            with pytest.raises(IndexDamagedError, match=f"between byte {begin} and"):
+                loaded.numbers(0, codebook.n_cells)
+    assert min(n_found, n_refused) > 50
+    path.write_bytes(content)
+    os.utime(path, ns=(time, time))
+    whole = load_codes(tmp_path, record, codebook)
+    query = sample[0][:3]
+    assert found(whole, codebook, query, N) == found(codes, codebook, query, N)
+    assert whole.numbers(0, codebook.n_cells).tolist() == codes.numbers(0, codebook.n_cells).tolist()
+    assert np.array_equal(whole.flat(0, codebook.n_cells), codes.flat(0, codebook.n_cells))

@@ -54,9 +54,14 @@ class Layout:
         self.n_blocks = -(-sizes // BLOCK)
         self.blocks = _sums(self.n_blocks)
         self.first_slots = _sums(-(-sizes // quantum) * quantum)
-        self.begin_codes = _aligned(_HEADER.size + 4 * len(sizes))
+        self.begin_codes = self.header_size(len(sizes))
         self.begin_numbers = self.begin_codes + int(self.blocks[-1]) * BLOCK * code_size
         self.n_bytes = self.begin_numbers + 8 * int(self.first_slots[-1])
+
+    @staticmethod
+    def header_size(n_cells: int) -> int:
+        """Return the bytes of the header and the sizes of so many cells."""
+        return _aligned(_HEADER.size + 4 * n_cells)
 
     @classmethod
     def of(cls, sizes: Numbers, code_size: int) -> Layout:
@@ -106,6 +111,22 @@ class Layout:
         content[: len(header)] = np.frombuffer(header, np.uint8)
         content[len(header) : len(header) + len(sizes)] = sizes
         return content
+
+    def ranges(self, cells: Numbers) -> tuple[Numbers, Numbers]:
+        """Return where the bytes of cells begin and end, those of codes and of numbers; −1 stands for no cell."""
+        cells = cells[cells >= 0]
+        codes = self.bytes_of_blocks(self.blocks[cells], self.blocks[cells + 1])
+        numbers = self.bytes_of_slots(self.first_slots[cells], self.first_slots[cells + 1])
+        return np.concatenate([codes[0], numbers[0]]), np.concatenate([codes[1], numbers[1]])
+
+    def bytes_of_blocks(self, begins: Numbers, ends: Numbers) -> tuple[Numbers, Numbers]:
+        """Return where ranges of blocks begin and end in the file."""
+        size = BLOCK * self.code_size
+        return self.begin_codes + size * begins, self.begin_codes + size * ends
+
+    def bytes_of_slots(self, begins: Numbers, ends: Numbers) -> tuple[Numbers, Numbers]:
+        """Return where ranges of slots begin and end in the file."""
+        return self.begin_numbers + 8 * begins, self.begin_numbers + 8 * ends
 
     def codes(self, content: Bytes) -> Bytes:
         """Return the blocks: uint8 ``(n_blocks, code_size, 32)``."""

@@ -1,6 +1,7 @@
 """The codes of one segment: made, merged, and searched for passages that may hold good partners of a query's tokens.
 
-Their bytes on disk are searched in place: FAISS is given their address, and nothing is copied. All segments of one
+Their bytes on disk are searched in place: FAISS is given their address, and nothing is copied. What a search looks at
+is checked before, block by block, so that one search of large segments reads only some of them. All segments of one
 codebook share the cells, so one ``Probe`` serves them all, and segments are merged without decoding. Scores are
 approximate, and this module does not know exact ones.
 """
@@ -27,6 +28,7 @@ from vecsearch.stores.token_types import RareCells
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from vecsearch.stores.files import MappedFile
     from vecsearch.stores.probe import Probe
     from vecsearch.types import Bools, Floats, Ids
 
@@ -54,9 +56,10 @@ class Codes:
         layout: of its bytes.
     """
 
-    def __init__(self, codebook: Codebook, content: Bytes, layout: Layout) -> None:
-        """Not for callers: see ``build``, ``merged`` and ``from_buffer``."""
+    def __init__(self, codebook: Codebook, content: Bytes, layout: Layout, file: MappedFile | None = None) -> None:
+        """Not for callers: see ``build``, ``merged``, ``from_buffer`` and ``from_file``."""
         self.n = layout.n
+        self._file = file
         self._codebook = codebook
         self._content = content
         self.layout = layout
@@ -97,8 +100,13 @@ class Codes:
         """
         if not self.n or not k or not probe.cells.size or (allowed is not None and not len(allowed)):
             return np.full((len(probe), k), -np.inf, np.float32), np.full((len(probe), k), -1, np.int64)
+        self._check(*self.layout.ranges(probe.cells))
         found = compiled_scan.nearest(self._content, self.layout, probe, k, allowed)
         return found or self._nearest(probe, k, allowed)
+
+    def _check(self, begins: Numbers, ends: Numbers) -> None:
+        if self._file is not None and not self._file.is_checked:
+            self._file.check(begins, ends)
 
     def _nearest(self, probe: Probe, k: int, allowed: Bytes | None) -> tuple[Floats, Numbers]:
         """Search with FAISS."""
@@ -163,6 +171,21 @@ class Codes:
         content = np.frombuffer(buffer, np.uint8)
         return cls(codebook, content, Layout.read(content, codebook))
 
+    @classmethod
+    def from_file(cls, codebook: Codebook, file: MappedFile) -> Codes:
+        """Use a file in place. What is used of it is checked before: header and sizes now, all else later.
+
+        Args:
+            codebook: the one they were made with.
+            file: written with ``coded`` or ``merged``.
+
+        Raises:
+            IndexDamagedError: it is not what was written; of all else that takes codes likewise.
+            ValueError: see ``from_buffer``.
+        """
+        file.check(np.zeros(1, np.int64), np.array([min(Layout.header_size(codebook.n_cells), len(file.content))]))
+        return cls(codebook, file.content, Layout.read(file.content, codebook), file)
+
     def let_go(self) -> None:
         """Let the system take back what of the file is in memory, which counts as memory of this process.
 
@@ -176,12 +199,15 @@ class Codes:
 
     def numbers(self, begin: int, end: int) -> Numbers:
         """Return the numbers of the tokens of a range of cells, in order."""
-        return self.layout.numbers(self._content)[self.layout.slots(begin, end)]
+        layout = self.layout
+        self._check(*layout.bytes_of_slots(layout.first_slots[[begin]], layout.first_slots[[end]]))
+        return layout.numbers(self._content)[layout.slots(begin, end)]
 
     def flat(self, begin: int, end: int) -> Bytes:
         """Return the codes of the tokens of a range of cells, in order: ``(n, code_size)``."""
         layout = self.layout
         first, last = layout.blocks[begin], layout.blocks[end]
+        self._check(*layout.bytes_of_blocks(layout.blocks[[begin]], layout.blocks[[end]]))
         return unpacked(layout.codes(self._content)[first:last])[layout.rows(begin, end)]
 
 

@@ -67,7 +67,7 @@ def load_codebook(folder: Path, record: CodebookRecord) -> Codebook:
     Raises:
         IndexDamagedError: the file is missing, or not the one that was written.
     """
-    content = map_file(folder, record.stored)
+    content = map_file(folder, record.stored).whole()
     try:
         codebook = Codebook.from_bytes(content)
     except ValueError as error:
@@ -78,19 +78,18 @@ def load_codebook(folder: Path, record: CodebookRecord) -> Codebook:
 
 
 def load_codes(folder: Path, record: SegmentRecord, codebook: Codebook) -> Codes:
-    """Read the codes of a segment, after checking it.
+    """Read the codes of a segment, which check what they use when they use it.
 
     Raises:
-        IndexDamagedError: the file is missing, or not the one that was written.
+        IndexDamagedError: the file is missing, or not the one that was written; likewise later, where what is used then
+            is not what was written.
     """
-    content = map_file(folder, record.stored)
     try:
-        codes = Codes.from_buffer(codebook, content)
+        codes = Codes.from_file(codebook, map_file(folder, record.stored))
     except ValueError as error:
         raise damaged(folder / record.file, f"holds no codes: {error}") from error
     if codes.n != record.n_vectors:
         raise damaged(folder / record.file, "does not have the tokens that the manifest names")
-    codes.let_go()  # of what was read to check it
     return codes
 
 

@@ -1,8 +1,8 @@
 """Immutable files of an index: each named by its SHA-256, and checked before a byte of it is used.
 
-A file is written to a temporary one, synced, then renamed, so that one that exists is whole. Size and the CRC-32 of
-every block of 1 MiB are checked each time a process maps it, the whole SHA-256 the first time: see
-``vecsearch.checksums``.
+A file is written to a temporary one, synced, then renamed, so that one that exists is whole. Each time a process maps
+it, its size is checked, and the CRC-32 of every block of 1 MiB before anything in the block is used; the whole SHA-256
+is checked the first time: see ``vecsearch.checksums``.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from vecsearch.stores.disk import Disk
 
     Bytes: TypeAlias = npt.NDArray[np.uint8]
+    Numbers: TypeAlias = npt.NDArray[np.int64]
     Buffer: TypeAlias = bytes | memoryview
 
-__all__ = ["SUFFIXES", "StoredFile", "damaged", "is_refusal", "map_file", "verify_file", "write_file"]
+__all__ = ["SUFFIXES", "MappedFile", "StoredFile", "damaged", "is_refusal", "map_file", "verify_file", "write_file"]
 
 SUFFIXES = frozenset({".segment", ".codes", ".codebook"})
 """What the names of such files end with: vectors, codes of vectors, and what codes are made and read by."""
@@ -108,10 +109,62 @@ def _blocks(pieces: Iterable[Buffer]) -> Iterator[Buffer]:
         yield bytes(begun)
 
 
-def map_file(folder: Path, record: StoredFile) -> Bytes:
-    """Map a file into memory, after checking it, and return its content uint8 ``(size,)``, read-only.
+class MappedFile:
+    """A file in memory, of which a block must be checked before anything in it is used. Threads may share it.
 
     The map stays valid after the file is unlinked.
+
+    Attributes:
+        content: uint8 ``(size,)``, read-only; not checked.
+    """
+
+    def __init__(self, path: Path, content: Bytes, record: StoredFile) -> None:
+        """Not for callers: see ``map_file``."""
+        self.content = content
+        self._path = path
+        self._crcs = np.frombuffer(record.crcs, "<u4")
+        self._is_checked = np.zeros(-(-len(content) // _CRC_BLOCK), bool)
+        if len(self._crcs) != len(self._is_checked):
+            raise damaged(path, "has another number of blocks than the manifest has checksums")
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether every block was checked."""
+        return bool(self._is_checked.all())
+
+    def check(self, begins: Numbers, ends: Numbers) -> None:
+        """Check the blocks that ranges of bytes lie in, but those that were checked before.
+
+        Args:
+            begins, ends: int64 ``(n,)``, within the file; ranges may overlap, or be empty.
+
+        Raises:
+            IndexDamagedError: a block is not what was written; names it.
+        """
+        n = len(self._is_checked)
+        some = begins < ends
+        steps = np.bincount(begins[some] // _CRC_BLOCK, minlength=n + 1)
+        steps -= np.bincount((ends[some] - 1) // _CRC_BLOCK + 1, minlength=n + 1)
+        is_wanted = np.cumsum(steps[:n]) > 0
+        for number in np.flatnonzero(is_wanted & ~self._is_checked).tolist():
+            begin = number * _CRC_BLOCK
+            block = self.content[begin : begin + _CRC_BLOCK]
+            if isal_zlib.crc32(block) != self._crcs[number]:
+                raise damaged(self._path, f"is damaged between byte {begin} and {begin + _CRC_BLOCK}")
+            self._is_checked[number] = True
+
+    def whole(self) -> Bytes:
+        """Return all of it, checked.
+
+        Raises:
+            IndexDamagedError: see ``check``.
+        """
+        self.check(np.zeros(1, np.int64), np.array([len(self.content)]))
+        return self.content
+
+
+def map_file(folder: Path, record: StoredFile) -> MappedFile:
+    """Map a file into memory, after checking its size, and its SHA-256 where that is not remembered.
 
     Raises:
         IndexDamagedError: the file is missing, or not the one that was written.
@@ -122,12 +175,13 @@ def map_file(folder: Path, record: StoredFile) -> Bytes:
             if os.fstat(file.fileno()).st_size != record.size:
                 raise damaged(path, f"has {os.fstat(file.fileno()).st_size} bytes instead of {record.size}")
             content = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
-            _check_blocks(path, content, record)
+        mapped = MappedFile(path, content, record)
         if checksums.sha256_of(path) != record.sha256:
+            mapped.whole()  # which names the block
             raise damaged(path, "does not have the SHA-256 that it was written with")
     except FileNotFoundError as error:
         raise damaged(path, "is missing") from error
-    return content
+    return mapped
 
 
 def verify_file(folder: Path, record: StoredFile) -> str | None:
@@ -161,15 +215,6 @@ def verify_file(folder: Path, record: StoredFile) -> str | None:
 def is_refusal(error: OSError) -> bool:
     """Return whether an error is of the system that is asked, such as too many open files, and not of what is read."""
     return error.errno not in (errno.EIO, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
-
-
-def _check_blocks(path: Path, content: Bytes, record: StoredFile) -> None:
-    expected = np.frombuffer(record.crcs, "<u4")
-    if len(expected) != -(-len(content) // _CRC_BLOCK):
-        raise damaged(path, "has another number of blocks than the manifest has checksums")
-    for number, crc in enumerate(expected.tolist()):
-        if isal_zlib.crc32(content[number * _CRC_BLOCK : (number + 1) * _CRC_BLOCK]) != crc:
-            raise damaged(path, f"is damaged between byte {number * _CRC_BLOCK} and {(number + 1) * _CRC_BLOCK}")
 
 
 def damaged(path: Path, what: str) -> IndexDamagedError:

@@ -78,7 +78,7 @@ def load_segment(folder: Path, record: SegmentRecord) -> Floats:
     Raises:
         IndexDamagedError: the file is missing, or not the one that was written.
     """
-    return _vectors(folder / record.file, map_file(folder, record.stored), record)
+    return _vectors(folder / record.file, map_file(folder, record.stored).whole(), record)
 
 
 def verify_segment(folder: Path, record: SegmentRecord) -> str | None:

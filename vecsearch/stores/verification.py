@@ -291,7 +291,7 @@ def _damaged_files(db: Database, folder: Path, is_deep: bool) -> Iterator[Damage
 def _quick_file(folder: Path, stored: StoredFile) -> str | None:
     kind = Path(stored.file).suffix[1:]
     try:
-        map_file(folder, stored)
+        map_file(folder, stored).whole()
     except IndexDamagedError as error:
         return error.message
     except (OSError, ValueError) as error:
