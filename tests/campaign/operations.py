@@ -23,7 +23,7 @@ from tests.integration.test_durability import document
 from tests.tiny import tiny_pipeline
 from vecsearch import Document, Index, IndexNotFoundError, Pipeline, pipeline
 from vecsearch.plugins import Registry
-from vecsearch.stores import upkeep
+from vecsearch.stores import files, upkeep
 from vecsearch.types import FileRecord
 
 __all__ = [
@@ -46,10 +46,11 @@ NEXT = document(9000)
 
 
 def small(kind: str) -> None:
-    """Let this process write segments of few tokens, and codes if asked."""
+    """Let this process write segments of few tokens, and codes if asked, those in many blocks with checksums."""
     patch = pytest.MonkeyPatch()
     if kind == "codes":
         coded.search_codes(patch, fewest=200)
+        patch.setattr(files, "_CRC_BLOCK", 256)
     patch.setattr(upkeep, "SEGMENT_TOKENS", 100)
     patch.setattr(upkeep, "FLUSH_TOKENS", 30)
 
