@@ -78,7 +78,7 @@ BROKEN = [
     Broken("blocks of files are not checked", "files.py", "!= self._crcs[number]:\n", "is None:\n",
            ("damage", "damages", {"kind": "vectors", "file": "segment", "n": 40})),
     Broken("cells that a search looks at are not checked", "codes.py",
-           "        self._check(*self.layout.ranges(probe.cells))\n", "",
+           "        self._check_cells(probe.cells)\n", "",
            ("damage", "damages", {"kind": "codes", "file": "codes", "n": 40})),
     Broken("a commit in two halves", "writing.py",
            "            self._insert_documents(batch.documents, files, numbers)\n",

@@ -113,8 +113,7 @@ class Layout:
         return content
 
     def ranges(self, cells: Numbers) -> tuple[Numbers, Numbers]:
-        """Return where the bytes of cells begin and end, those of codes and of numbers; −1 stands for no cell."""
-        cells = cells[cells >= 0]
+        """Return where the bytes of cells begin and end, those of codes and of numbers: int64 ``(2 n,)`` each."""
         codes = self.bytes_of_blocks(self.blocks[cells], self.blocks[cells + 1])
         numbers = self.bytes_of_slots(self.first_slots[cells], self.first_slots[cells + 1])
         return np.concatenate([codes[0], numbers[0]]), np.concatenate([codes[1], numbers[1]])

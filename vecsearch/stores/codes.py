@@ -60,6 +60,7 @@ class Codes:
         """Not for callers: see ``build``, ``merged``, ``from_buffer`` and ``from_file``."""
         self.n = layout.n
         self._file = file
+        self._is_seen = np.zeros(0 if file is None else len(layout.sizes), bool)  # cells whose bytes were checked
         self._codebook = codebook
         self._content = content
         self.layout = layout
@@ -100,12 +101,22 @@ class Codes:
         """
         if not self.n or not k or not probe.cells.size or (allowed is not None and not len(allowed)):
             return np.full((len(probe), k), -np.inf, np.float32), np.full((len(probe), k), -1, np.int64)
-        self._check(*self.layout.ranges(probe.cells))
+        self._check_cells(probe.cells)
         found = compiled_scan.nearest(self._content, self.layout, probe, k, allowed)
         return found or self._nearest(probe, k, allowed)
 
+    def _check_cells(self, cells: Numbers) -> None:
+        """Check what is in cells; −1 stands for none."""
+        if self._file is None:
+            return
+        cells = cells[cells >= 0]
+        cells = cells[~self._is_seen[cells]]  # in the long run none
+        if len(cells):
+            self._file.check(*self.layout.ranges(cells))
+            self._is_seen[cells] = True
+
     def _check(self, begins: Numbers, ends: Numbers) -> None:
-        if self._file is not None and not self._file.is_checked:
+        if self._file is not None:
             self._file.check(begins, ends)
 
     def _nearest(self, probe: Probe, k: int, allowed: Bytes | None) -> tuple[Floats, Numbers]:

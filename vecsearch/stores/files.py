@@ -127,11 +127,6 @@ class MappedFile:
         if len(self._crcs) != len(self._is_checked):
             raise damaged(path, "has another number of blocks than the manifest has checksums")
 
-    @property
-    def is_checked(self) -> bool:
-        """Whether every block was checked."""
-        return bool(self._is_checked.all())
-
     def check(self, begins: Numbers, ends: Numbers) -> None:
         """Check the blocks that ranges of bytes lie in, but those that were checked before.
 
