@@ -33,7 +33,7 @@ FILES = [
 
 def _few(name: str) -> int:
     """Return how many cases of an operation or an errand the short form tries."""
-    return 5 if name in OPERATIONS else 3
+    return 7 if name in OPERATIONS else 4
 
 
 @pytest.fixture(scope="module")
