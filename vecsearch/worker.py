@@ -7,7 +7,6 @@ who waits looks whether the thread still lives; what it has not begun is then do
 from __future__ import annotations
 
 import _thread
-import contextlib
 import weakref
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -129,9 +128,12 @@ class Worker:
     def _start(self) -> None:
         life = _Life()
         self._life = weakref.ref(life)
-        # where there is no thread to be had, whoever waits for a call does it
-        with contextlib.suppress(RuntimeError):
+        try:
             _thread.start_new_thread(_work, (self._tasks, self._end, life))
+        except (RuntimeError, MemoryError):
+            life.has_ended = True  # where there is no thread to be had, whoever waits for a call does it
+        finally:
+            del life  # subtle: the traceback of an interrupt would refer to it, as if there were a thread
 
 
 def _work(tasks: SimpleQueue[Task[Any] | None], end: _thread.LockType, life: _Life) -> None:

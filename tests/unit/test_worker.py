@@ -45,13 +45,31 @@ def test_closing_waits_for_what_is_being_done() -> None:
     assert done == [1]
 
 
-def test_where_no_thread_can_be_started_the_caller_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()])
+def test_where_no_thread_can_be_started_the_caller_does_it(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def refuse(*_: object) -> None:
-        raise RuntimeError("can't start new thread")
+        raise error
 
     monkeypatch.setattr(_thread, "start_new_thread", refuse)
     with Worker() as worker:
         assert [worker.submit(threading.get_ident).result() for _ in range(2)] == [threading.get_ident()] * 2
+
+
+def test_nobody_waits_for_a_thread_whose_start_was_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: object, arguments: object) -> None:
+        del arguments  # what is written in C leaves no frame that refers to them
+        raise KeyboardInterrupt
+
+    def work() -> None:
+        with pytest.raises(KeyboardInterrupt), Worker() as worker:
+            worker.submit(lambda: 1)
+
+    monkeypatch.setattr(_thread, "start_new_thread", interrupt)
+    start = threading._start_new_thread  # type: ignore[attr-defined]  # which threading has of its own
+    ended = _thread.allocate_lock()
+    ended.acquire()
+    start(lambda: (work(), ended.release()), ())
+    assert ended.acquire(timeout=20)
 
 
 def test_a_thread_that_dies_before_it_begins_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
