@@ -104,6 +104,13 @@ def test_every_flipped_bit_is_seen(tmp_path: Path) -> None:
             assert record.file in damage
 
 
+@pytest.mark.parametrize("crcs", [b"", b"\0", bytes(3), bytes(5), bytes(8)])
+def test_checksums_of_another_number_of_blocks_are_seen(tmp_path: Path, crcs: bytes) -> None:
+    record = write(tmp_path, rows(2))
+    with pytest.raises(IndexDamagedError, match="another number of blocks"):
+        load_segment(tmp_path, replace(record, stored=replace(record.stored, crcs=crcs)))
+
+
 def test_the_damaged_block_is_named(tmp_path: Path) -> None:
     record = write(tmp_path, rows(40_000, 16))
     with open(tmp_path / record.file, "r+b") as file:

@@ -122,10 +122,10 @@ class MappedFile:
         """Not for callers: see ``map_file``."""
         self.content = content
         self._path = path
-        self._crcs = np.frombuffer(record.crcs, "<u4")
         self._is_checked = np.zeros(-(-len(content) // _CRC_BLOCK), bool)
-        if len(self._crcs) != len(self._is_checked):
+        if len(record.crcs) != 4 * len(self._is_checked):
             raise damaged(path, "has another number of blocks than the manifest has checksums")
+        self._crcs = np.frombuffer(record.crcs, "<u4")
 
     def check(self, begins: Numbers, ends: Numbers) -> None:
         """Check the blocks that ranges of bytes lie in, but those that were checked before.
