@@ -1,5 +1,5 @@
 # make demo   installs into .venv, indexes the Python language reference and searches it
-# make test   installs into .venv, runs all tests
+# make test   installs into .venv, runs all tests but those that take long
 # make campaign   the long form of the reliability campaign, hours; VECSEARCH_CAMPAIGN_SEED=2 sets another seed
 PYTHON ?= python3
 VENV := .venv
@@ -19,7 +19,7 @@ demo: $(STAMP)
 	done
 
 test: $(STAMP)
-	$(TEST_ENV) $(BIN)/python -m pytest $(TEST_ARGS) -m "not campaign"
+	$(TEST_ENV) $(BIN)/python -m pytest $(TEST_ARGS) -m "not campaign and not slow"
 
 campaign: $(STAMP)
 	VECSEARCH_CAMPAIGN=long $(BIN)/python -m pytest -m "campaign or not campaign" -s tests/campaign tests/property/test_index_machine.py

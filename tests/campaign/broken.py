@@ -35,12 +35,17 @@ class Broken:
     work: tuple[str, str, dict[str, Any]]
 
 
-def _losses(name: str, kind: str = "vectors", n_states: int = 150) -> tuple[str, str, dict[str, Any]]:
-    return "power", "losses", {"name": name, "kind": kind, "durability": "full", "n_states": n_states}
+def _losses(name: str) -> tuple[str, str, dict[str, Any]]:
+    facts = {"name": name, "kind": "vectors", "durability": "full", "n_states": 200, "is_brief": True}
+    return "power", "losses", facts
+
+
+def _stops(name: str, kind: str = "vectors") -> tuple[str, str, dict[str, Any]]:
+    return "faults", "stops", {"name": name, "kind": kind, "torn": 4, "is_brief": True}
 
 
 def _of(function: str, name: str, kind: str = "vectors", n: int = 40) -> tuple[str, str, dict[str, Any]]:
-    return "faults", function, {"name": name, "kind": kind, "durability": "full", "n_at_most": n}
+    return "faults", function, {"name": name, "kind": kind, "durability": "full", "n_at_most": n, "is_brief": True}
 
 
 _SWEEP = (
@@ -48,6 +53,11 @@ _SWEEP = (
     '            if path.suffix == ".none":\n',
 )
 _ROLLBACK = ('                self.db.execute("ROLLBACK")\n', "                pass\n")
+_HALVES = (
+    "            self._insert_documents(batch.documents, files, numbers)\n",
+    '            self.db.execute("COMMIT")\n            self.db.execute("BEGIN IMMEDIATE")\n'
+    "            self._insert_documents(batch.documents, files, numbers)\n",
+)
 
 BROKEN = [
     Broken(
@@ -80,18 +90,16 @@ BROKEN = [
     Broken("cells that a search looks at are not checked", "codes.py",
            "        self._check_cells(probe.cells)\n", "",
            ("damage", "damages", {"kind": "codes", "file": "codes", "n": 40})),
-    Broken("a commit in two halves", "writing.py",
-           "            self._insert_documents(batch.documents, files, numbers)\n",
-           '            self.db.execute("COMMIT")\n            self.db.execute("BEGIN IMMEDIATE")\n'
-           "            self._insert_documents(batch.documents, files, numbers)\n", _of("ends", "update", n=1000)),
+    Broken("a commit in two halves, seen by stops", "writing.py", *_HALVES, _stops("update")),
+    Broken("a commit in two halves, seen by ends", "writing.py", *_HALVES, _of("ends", "update")),
     Broken("old segments are removed before the commit", "upkeep.py",
            "            writer.repoint(list(self._segments_of(passages)), dropped)\n",
            "            for file in old:\n                self._disk.remove(file)\n"
-           "            writer.repoint(list(self._segments_of(passages)), dropped)\n", _of("ends", "compact")),
+           "            writer.repoint(list(self._segments_of(passages)), dropped)\n", _stops("compact")),
     Broken("a merge removes what it has written", "upkeep.py",
            "            for file in {record.file for _, record in merged} - manifest.file_names(writer.db):\n",
-           "            for file in {record.file for _, record in merged}:\n", _of("ends", "merge", "codes")),
-    Broken("files of dead writers are left, seen by ends", "embedded.py", *_SWEEP, _of("ends", "add many", n=100)),
+           "            for file in {record.file for _, record in merged}:\n", _stops("merge", "codes")),
+    Broken("files of dead writers are left, seen by stops", "embedded.py", *_SWEEP, _stops("add many")),
     Broken("files of dead writers are left, seen by kills", "embedded.py", *_SWEEP,
            ("kills", "kills", {"kind": "codes", "n": 60})),
     Broken("files of failed commits are left", "embedded.py", *_SWEEP, ("kills", "full", {"kind": "vectors", "n": 6})),

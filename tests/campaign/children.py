@@ -9,7 +9,7 @@ import select
 import signal
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,16 @@ class Running:
         except FileNotFoundError:
             return 0.0
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stops(self) -> Iterator[None]:
+        """Wait until it has stopped itself; let it go on when the next time is asked for, until it ends."""
+        while True:
+            how = os.waitid(os.P_PID, self.process, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            if how is None or how.si_code != os.CLD_STOPPED:
+                return
+            os.waitid(os.P_PID, self.process, os.WSTOPPED)
+            yield
+            self.signal(signal.SIGCONT)
 
     def end(self, seconds: float = LONGEST) -> Outcome:
         """Wait for its end, and kill it where that does not come: it does nothing for so long, or works ever on.

@@ -22,6 +22,8 @@ __all__ = ["commits", "readers", "soak"]
 N_READERS = 4
 CYCLE = 60
 """Operations after which an index is verified and opened again."""
+MOST_FILES = 100
+"""Files that an index has open meanwhile, at most: those of the segments of two commits, some twenty each."""
 
 
 def readers(folder: str, kind: str, seconds: float, seed: int) -> dict[str, Any]:
@@ -113,6 +115,8 @@ def soak(folder: str, kind: str, seconds: float, seed: int) -> dict[str, Any]:
 
         def opened_again(used: Index) -> Index:
             assert documents_of(used) == model
+            n_files, _ = _size()
+            assert n_files <= MOST_FILES, f"open files: {n_files} after {CYCLE} operations"
             problems = used.verify()
             assert not problems, problems
             used.close()

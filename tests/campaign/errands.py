@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from click.testing import CliRunner
 
-from tests.campaign.operations import make_base, open_index, state_of, strays_of
+from tests.campaign.operations import digest, make_base, open_index, state_of, strays_of
 from tests.data import make_golden
 from tests.integration.test_durability import document
 from tests.tiny import tiny_pipeline
@@ -32,7 +32,7 @@ from vecsearch.maintenance.verifying import verify
 from vecsearch.stores.copying import migrate
 from vecsearch.stores.schema import FORMAT_VERSION
 
-__all__ = ["ERRANDS", "Errand", "strays_beside"]
+__all__ = ["ERRANDS", "Errand", "any_index", "strays_beside"]
 
 _TIMES = re.compile(r"-\d{8}-\d{6}(-\d+)?$")
 
@@ -69,7 +69,7 @@ def strays_beside(folder: Path, names: frozenset[str]) -> list[str]:
             found += sorted({one.name for one in path.iterdir()} - {*named, BACKUP_NAME, "writer.lock"})
         elif path.name == "index":
             # the next writer removes what a dead one left
-            with contextlib.closing(_opened(path)) as index:
+            with contextlib.closing(any_index(path)) as index:
                 index.delete(["none"])
             found += strays_of(path)
         elif path.is_dir() and not (path / path.name.partition(".")[0] / "meta.db").exists():
@@ -77,7 +77,7 @@ def strays_beside(folder: Path, names: frozenset[str]) -> list[str]:
     return found
 
 
-def _opened(path: Path) -> Index:
+def any_index(path: Path) -> Index:
     """Open an index, of whichever of our pipelines it is."""
     for pipeline in (tiny_pipeline(), make_golden.pipeline()):
         with contextlib.suppress(IdentityError):
@@ -122,24 +122,36 @@ def _without_a_segment(folder: Path) -> None:
     next(path for path in sorted((folder / "index").iterdir()) if path.suffix in (".segment", ".codes")).unlink()
 
 
+_states: dict[bytes, dict[str, Any] | None] = {}
+"""States of folders that this process has read."""
+
+
+def _state_of(folder: Path) -> dict[str, Any] | None:
+    """Return the state of a filled index; one with the bytes of another that was read is not read again."""
+    name = digest(folder)
+    if name not in _states:
+        _states[name] = state_of(folder, "filled")
+    return _states[name]
+
+
 def _found_index(folder: Path) -> dict[str, Any] | None:
     """Return the state of the index, put in its place by ``repair`` where a message says so."""
     if not (folder / "index").exists() and (folder / "index.ready").exists():
         assert repair(folder / "index", pipeline=tiny_pipeline()).action == "finished"
-    return state_of(folder / "index", "filled")
+    return _state_of(folder / "index")
 
 
 def _index_and_backup(folder: Path, scratch: Path) -> Any:
     kept = None
     if (folder / "backup" / BACKUP_NAME).exists():
         restore(folder / "backup", scratch / "index")
-        kept = state_of(scratch / "index", "filled")
+        kept = _state_of(scratch / "index")
     return [_found_index(folder), kept]
 
 
 def _index_and_kept(folder: Path, _: Path) -> Any:
     state = _found_index(folder)
-    kept = [state_of(path / "index", "filled") for path in folder.glob("index.replaced-*") if (path / "index").exists()]
+    kept = [_state_of(path / "index") for path in folder.glob("index.replaced-*") if (path / "index").exists()]
     # the one document that was added since must be found somewhere
     assert any("0060" in one["documents"] for one in [state, *kept] if one is not None)
     return state

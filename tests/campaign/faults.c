@@ -17,7 +17,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { NONE, EXIT, FAIL, TEAR };
+enum { NONE, EXIT, FAIL, TEAR, STOP };
 enum { WRITES = 1, READS = 2 };
 enum { N_FILES = 4096, LONGEST = 512 };
 
@@ -38,12 +38,22 @@ static int is_watched(int file)
     return file >= 0 && file < N_FILES && names[file][0];
 }
 
+/* Stops the whole process until somebody lets it go on. */
+static void stop(void)
+{
+    int before = errno;
+    syscall(SYS_kill, syscall(SYS_getpid), SIGSTOP);
+    errno = before;
+}
+
 /* Counts one call. Returns 1 where it must fail; does not return where the process must end. Holds the guard. */
 static int falls(int kind)
 {
     if (!(mask & kind))
         return 0;
     n_calls++;
+    if (action == STOP)
+        stop();
     if (!wanted || n_calls < wanted || (n_calls > wanted && !is_for_good))
         return 0;
     if (action == EXIT)
@@ -212,6 +222,13 @@ static ssize_t written(int file, const void *content, size_t length, off_t offse
             offset = syscall(SYS_lseek, file, 0, SEEK_CUR);
         if (is_torn)
             length /= 2;
+        if (action == STOP && length > 1 && n_calls % wanted == error_number) {
+            if (is_placed)
+                syscall(SYS_pwrite64, file, content, length / 2, offset);
+            else if (syscall(SYS_write, file, content, length / 2) >= 0)
+                syscall(SYS_lseek, file, offset, SEEK_SET);
+            stop();
+        }
         n = is_placed ? syscall(SYS_pwrite64, file, content, length, offset)
                       : syscall(SYS_write, file, content, length);
         if (is_torn)

@@ -31,6 +31,7 @@ __all__ = [
     "KINDS",
     "OPERATIONS",
     "Operation",
+    "digest",
     "documents_of",
     "make_base",
     "open_index",
@@ -237,6 +238,17 @@ def state_of(folder: Path, base: str, **options: Any) -> dict[str, Any] | None:
             return answers_of(index)
     except IndexNotFoundError:
         return None
+
+
+def digest(folder: Path, but_for: str | None = None) -> bytes:
+    """Return a hash of all that is in a folder: names, and bytes of files but for those whose names end like that."""
+    hashed = hashlib.blake2b()
+    for path in sorted(folder.rglob("*")):
+        is_read = path.is_file() and not (but_for and path.name.endswith(but_for))
+        content = path.read_bytes() if is_read else b""
+        hashed.update(f"{path.relative_to(folder)} {path.is_file()} {len(content)}\n".encode())
+        hashed.update(content)
+    return hashed.digest()
 
 
 def strays_of(folder: Path) -> list[str]:

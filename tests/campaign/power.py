@@ -7,6 +7,7 @@ folder was synced, not when the file was.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shutil
 from collections import Counter
@@ -15,9 +16,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tests.campaign.faults import Looks, look
-from tests.campaign.operations import open_index, quick, state_of
+from tests.campaign.operations import open_index, state_of
 from tests.campaign.shim import Call
 from tests.campaign.worlds import OperationWorld, World, world_of
+from vecsearch import IndexNotFoundError
 
 __all__ = ["Replay", "losses"]
 
@@ -188,7 +190,9 @@ def _write(content: bytearray, place: int, written: bytes | None, torn: random.R
             content[place + begin : place + begin + SECTOR] = written[begin : begin + SECTOR]
 
 
-def losses(folder: str, name: str, kind: str, durability: str, n_states: int, seed: int) -> dict[str, Any]:
+def losses(
+    folder: str, name: str, kind: str, durability: str, n_states: int, seed: int, is_brief: bool = False
+) -> dict[str, Any]:
     """Lose the power at random moments of an operation, and look at what that leaves.
 
     Args:
@@ -198,9 +202,8 @@ def losses(folder: str, name: str, kind: str, durability: str, n_states: int, se
     world = world_of(Path(folder), name, kind, durability)
     chance = random.Random(f"{seed} {name} {kind}")
     done = next(number for number, call in enumerate(world.log) if call.kind == "a")
-    looks = Looks(world, _look_at_fast if durability == "fast" else look)
-    seen: Counter[str] = Counter()
-    wrong = []
+    looks = Looks(world, _look_at_fast if durability == "fast" else look, is_brief=is_brief)
+    cases = []
     for number in range(n_states):
         # what was acknowledged is at stake in the few calls after that
         n_calls = (
@@ -214,31 +217,24 @@ def losses(folder: str, name: str, kind: str, durability: str, n_states: int, se
         fate = chance.choice(FATES)
         replay.leave(world.watched, fate, chance)
         is_done = n_calls > done
-        n_looked = len(looks)
-        found = looks.look(is_done)
+        how = f"state {number}: {fate} after {n_calls} calls, done {is_done}"
+        cases.append((how, is_done, looks.take(world.watched)))
+    seen: Counter[str] = Counter()
+    wrong = []
+    for how, is_done, state in cases:
+        found = looks[state]
         seen[f"{found.value}"] += 1
         is_lost = is_done and durability == "full" and found.value == "old"
-        if len(looks) > n_looked and (found.code != 0 or found.value == "wrong" or is_lost):
-            wrong.append(f"{name}, {kind}, state {number}: {fate} after {n_calls} calls, done {is_done}: {found}")
-    return {"n": n_states, "different": len(looks), "seen": seen, "wrong": wrong}
+        if found.code != 0 or found.value == "wrong" or is_lost:
+            wrong.append(f"{name}, {kind}, {how}: {found}")
+    return {"n": n_states, **looks.counts(), "seen": seen, "wrong": wrong}
 
 
-def _look_at_fast(world: World) -> Any:
+def _look_at_fast(world: World) -> str:
     """Look at what a power loss leaves of an operation that synced little: its documents are whole, segments mended."""
-    from tests.campaign import children
-    from vecsearch import IndexNotFoundError
-
     assert isinstance(world, OperationWorld)
-
-    def looked() -> str:
-        quick(world.kind)
-        base = world.operation.base
-        try:
-            with open_index(world.index, base or "made") as index:
-                index.compact()
-        except IndexNotFoundError:
-            pass
-        return world.which(state_of(world.index, base))
-
-    found = children.run(looked)
-    return found if found.code != 0 or found.value == "wrong" else look(world)
+    base = world.operation.base
+    with contextlib.suppress(IndexNotFoundError), open_index(world.index, base or "made") as index:
+        index.compact()
+    which = world.which(state_of(world.index, base))
+    return which if which == "wrong" else look(world)

@@ -15,7 +15,7 @@ from pathlib import Path
 __all__ = ["Call", "Shim", "build", "environment", "lacking", "read_log"]
 
 SOURCE = Path(__file__).with_name("faults.c")
-_EXIT, _FAIL, _TEAR = 1, 2, 3
+_EXIT, _FAIL, _TEAR, _STOP = 1, 2, 3, 4
 _WRITES, _READS = 1, 2
 _HEAD = struct.Struct("<biqqHH")
 
@@ -70,6 +70,13 @@ class Shim:
     def tear_at(self, n: int) -> None:
         """End the process at once after half of the n-th call is written; where that writes nothing, do nothing."""
         self._arm(_TEAR, n)
+
+    def stop_at_all(self, torn: int, first: int = 0) -> None:
+        """Stop the process before every call, until it is let go on.
+
+        Where every ``torn``-th call writes, from the ``first`` on, it is stopped half-way as well.
+        """
+        self._arm(_STOP, torn, first % torn)
 
     def fail_at(self, n: int, error: int, *, for_good: bool, reads: bool = False) -> None:
         """Let the n-th call fail with an error number, or it and all after it."""

@@ -15,7 +15,7 @@ from tests.campaign import damage, shim
 from tests.campaign.driving import MEMORY, Driver, assert_nothing_wrong
 from tests.campaign.errands import ERRANDS
 from tests.campaign.operations import KINDS, OPERATIONS
-from tests.campaign.scale import SEED, sized
+from tests.campaign.scale import IS_LONG, SEED, sized
 
 pytestmark = [
     pytest.mark.campaign,
@@ -29,11 +29,6 @@ FILES = [
     *((file, "codes" if file in ("codes", "codebook") else "vectors") for file in damage.FILES),
     ("meta.db", "codes"),
 ]
-
-
-def _few(name: str) -> int:
-    """Return how many cases of an operation or an errand the short form tries."""
-    return 7 if name in OPERATIONS else 4
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +47,22 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(("name", "kind"), EVERY)
+def test_files_at_any_moment_are_the_old_state_or_the_new(driver: Driver, folder: Path, name: str, kind: str) -> None:
+    found = driver.do(
+        "faults",
+        "stops",
+        folder=str(folder / "world"),
+        name=name,
+        kind=kind,
+        seed=SEED,
+        torn=sized(4, 1),
+        is_brief=not IS_LONG,
+    )
+    assert_nothing_wrong(found)
+    assert found["n"] > found["n_calls"]
+
+
+@pytest.mark.parametrize(("name", "kind"), EVERY)
 def test_a_process_that_ends_at_any_io_call_leaves_the_old_state_or_the_new(
     driver: Driver, folder: Path, name: str, kind: str
 ) -> None:
@@ -62,10 +73,11 @@ def test_a_process_that_ends_at_any_io_call_leaves_the_old_state_or_the_new(
         name=name,
         kind=kind,
         durability="full",
-        n_at_most=sized(_few(name), 100_000),
+        n_at_most=sized(2, 100_000),
         seed=SEED,
+        is_brief=not IS_LONG,
     )
-    assert_nothing_wrong(found, _few(name))
+    assert_nothing_wrong(found)
 
 
 @pytest.mark.parametrize(("name", "kind"), EVERY)
@@ -79,10 +91,11 @@ def test_an_io_call_that_fails_leaves_the_old_state_a_clear_error_and_an_index_t
         name=name,
         kind=kind,
         durability="full",
-        n_at_most=sized(_few(name), 0),
+        n_at_most=sized(12, 0),
         seed=SEED,
+        is_brief=not IS_LONG,
     )
-    assert_nothing_wrong(found, _few(name))
+    assert_nothing_wrong(found, 10)
 
 
 @pytest.mark.parametrize(("name", "kind"), EVERY)
@@ -96,8 +109,9 @@ def test_a_power_loss_leaves_the_old_state_or_the_new_and_what_was_acknowledged(
         name=name,
         kind=kind,
         durability="full",
-        n_states=sized(6 * _few(name), 2_000),
+        n_states=sized(200, 2_000),
         seed=SEED,
+        is_brief=not IS_LONG,
     )
     assert_nothing_wrong(found)
 
@@ -115,8 +129,9 @@ def test_a_power_loss_while_writing_fast_leaves_whole_documents_and_segments_tha
         name=name,
         kind=kind,
         durability="fast",
-        n_states=sized(40, 500),
+        n_states=sized(60, 500),
         seed=SEED,
+        is_brief=not IS_LONG,
     )
     assert_nothing_wrong(found)
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import shutil
+import sqlite3
 from abc import ABC, abstractmethod
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tests.campaign import children
-from tests.campaign.errands import ERRANDS, Errand, strays_beside
+from tests.campaign.errands import ERRANDS, Errand, any_index, strays_beside
 from tests.campaign.operations import (
     NEXT,
     OPERATIONS,
@@ -26,6 +30,7 @@ from tests.campaign.operations import (
 )
 from tests.campaign.shim import Call, Shim, read_log
 from vecsearch import IndexDamagedError, IndexReadOnlyError, StorageError, VecsearchError
+from vecsearch.maintenance.backups import BACKUP_NAME
 
 __all__ = ["World", "world_of"]
 
@@ -88,6 +93,25 @@ class World(ABC):
     def look(self) -> str:
         """Return which state the watched folder is in, and see that all works on."""
 
+    def opened(self) -> str:
+        """Open the indexes in the watched folder, and return a hash of all files and rows that there are then."""
+        hashed = hashlib.blake2b()
+        for folder in sorted({path.parent for path in self.watched.rglob("meta.db")}):
+            if not (folder / BACKUP_NAME).exists():
+                try:
+                    with any_index(folder) as index:
+                        said = json.dumps(index.info()["n_documents"])
+                except VecsearchError as raised:
+                    said = raised.message
+                hashed.update(f"{folder.relative_to(self.watched)}: {said}\n".encode())
+        for path in sorted(self.watched.rglob("*")):
+            if not path.name.endswith(("-wal", "-shm")):
+                hashed.update(f"{path.relative_to(self.watched)} {path.is_file()}\n".encode())
+                with_log = path.name == "meta.db" and path.with_name("meta.db-wal").exists()
+                content = _rows(path) if with_log else path.read_bytes() if path.is_file() else b""
+                hashed.update(f"{len(content)} ".encode() + content)
+        return hashed.hexdigest()
+
     def _in_child(self, work: Any) -> Any:
         def alone() -> Any:
             quick(self.kind)
@@ -102,14 +126,11 @@ class World(ABC):
         shutil.rmtree(self.watched, ignore_errors=True)
         shutil.copytree(self.base, self.watched)
 
-    def digest(self) -> bytes:
-        """Return a hash of all that is in the watched folder: names, and bytes of files."""
-        hashed = hashlib.blake2b()
-        for path in sorted(self.watched.rglob("*")):
-            content = path.read_bytes() if path.is_file() else b""
-            hashed.update(f"{path.relative_to(self.watched)} {path.is_file()} {len(content)}\n".encode())
-            hashed.update(content)
-        return hashed.digest()
+    def moved(self, watched: Path) -> World:
+        """Return this world with another watched folder."""
+        moved = copy(self)
+        moved.watched, moved.index = watched, watched / self.index.name
+        return moved
 
     def _counted(self) -> tuple[int, int]:
         counts = []
@@ -143,6 +164,18 @@ class World(ABC):
         return "old" if state == self.old else "new" if state == self.new else "wrong"
 
 
+def _rows(path: Path) -> bytes:
+    """Return all rows of all tables of a database, as SQLite reads them; its bytes where it cannot."""
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            tables = db.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table' ORDER BY name").fetchall()
+            names = [name for name, sql in tables if not sql.startswith("CREATE VIRTUAL")]  # their rows are in others
+            rows = [db.execute(f'SELECT * FROM "{name}"').fetchall() for name in names]
+    except sqlite3.Error as raised:
+        return f"{raised}\n".encode() + path.read_bytes()
+    return repr((tables, rows)).encode()
+
+
 class OperationWorld(World):
     """The world of an operation on an open index."""
 
@@ -156,11 +189,11 @@ class OperationWorld(World):
 
     def _state(self) -> Any:
         # a copy, since even a reader changes files
-        copy = self.folder / "copy"
+        reading = self.folder / "copy"
         if self.index.exists():
-            shutil.copytree(self.index, copy)
-        state = state_of(copy, self.operation.base)
-        shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(self.index, reading)
+        state = state_of(reading, self.operation.base)
+        shutil.rmtree(reading, ignore_errors=True)
         return state
 
     def perform(self, shim: Shim | None = None) -> None:
@@ -225,12 +258,12 @@ class ErrandWorld(World):
 
     def _state(self) -> Any:
         # a copy, since even a reader changes files
-        copy, scratch = self.folder / "copy", self.folder / "scratch"
-        for one in (copy, scratch):
+        reading, scratch = self.folder / "copy", self.folder / "scratch"
+        for one in (reading, scratch):
             shutil.rmtree(one, ignore_errors=True)
-        shutil.copytree(self.watched, copy)
+        shutil.copytree(self.watched, reading)
         scratch.mkdir()
-        return self.errand.look(copy, scratch)
+        return self.errand.look(reading, scratch)
 
     def perform(self, shim: Shim | None = None) -> None:
         self.errand.act(self.watched)

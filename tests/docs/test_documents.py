@@ -172,7 +172,7 @@ def test_readme_shows_the_searches_that_the_demo_makes():
     assert DEMO.replace("python", "$(BIN)/python", 1).replace("vecsearch add", "$(BIN)/vecsearch add") in recipe
 
 
-@pytest.mark.campaign
+@pytest.mark.slow
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the recorded output is that of Python 3.11's reference")
 def test_demo_prints_what_the_readme_says(tmp_path):
     document, _ = demo_block()

@@ -224,7 +224,7 @@ def test_stability_names_all_that_is_public():
     assert f"`vecsearch>={major}.{minor},<{major}.{minor + 2}`" in text
 
 
-@pytest.mark.campaign
+@pytest.mark.slow
 def test_guide_holds_in_a_clean_environment_with_everything_installed_by_pip(tmp_path):
     package = tmp_path / "acme-vecsearch"
     write_package(package)

@@ -872,7 +872,7 @@ def test_a_document_of_5_megabytes_needs_little_memory(tmp_path: Path) -> None:
     assert n_megabytes < 450
 
 
-@pytest.mark.campaign
+@pytest.mark.slow
 def test_a_document_of_50_megabytes_needs_little_memory(tmp_path: Path) -> None:
     n_tokens, n_megabytes = map(int, children.run(HUGE, tmp_path / "huge", 50_000_000).split())
     assert n_tokens > 6_000_000

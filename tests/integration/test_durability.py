@@ -192,7 +192,7 @@ def test_acknowledged_commits_survive_a_kill_at_any_call_of_the_store(tmp_path: 
 
 @pytest.mark.campaign
 def test_acknowledged_commits_survive_many_kills(tmp_path: Path) -> None:
-    kill_inside(tmp_path, sized(100, 200))
+    kill_inside(tmp_path, sized(12, 200))
 
 
 @pytest.mark.parametrize("n_lines", [1, 12, 30])
@@ -953,7 +953,7 @@ def test_a_missing_database_is_no_index(index: Index) -> None:
         Index.open(index.path, pipeline=index.pipeline)
 
 
-@pytest.mark.campaign
+@pytest.mark.slow
 def test_a_flipped_bit_anywhere_in_the_database_never_changes_a_document(index: Index, tmp_path: Path) -> None:
     """Flip 600 bits, one at a time: every document comes back as it was, or an error says what is damaged."""
     documents, expected = documents_of(index), index.search("the lion slept", 100)

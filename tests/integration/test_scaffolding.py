@@ -285,7 +285,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {**variables, "PATH": os.pathsep.join([str(python.parent), variables["PATH"]]), "NO_COLOR": "1"}
 
 
-@pytest.mark.campaign
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_readme_of_a_new_package_holds_in_a_clean_environment(
     kind: str, environment: dict[str, str], tmp_path: Path

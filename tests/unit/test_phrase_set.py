@@ -107,9 +107,7 @@ def recall(found: list[str], expected: list[str]) -> float:
 
 
 # the set is fixed by its hash; that the larger corpus bears it out, which takes 20 s, is seen with the campaign
-@pytest.fixture(
-    scope="module", params=["til-notes", pytest.param("techdocs-large", marks=pytest.mark.campaign)], ids=str
-)
+@pytest.fixture(scope="module", params=["til-notes", pytest.param("techdocs-large", marks=pytest.mark.slow)], ids=str)
 def checked(request: pytest.FixtureRequest, shared_data: Path) -> tuple[list[Line], Facts]:
     path = shared_data / CORPORA[request.param]
     if not path.is_file():
