@@ -38,11 +38,11 @@ static int is_watched(int file)
     return file >= 0 && file < N_FILES && names[file][0];
 }
 
-/* Stops the whole process until somebody lets it go on. */
+/* Stops the whole process until somebody lets it go on, this thread before it does anything else. */
 static void stop(void)
 {
     int before = errno;
-    syscall(SYS_kill, syscall(SYS_getpid), SIGSTOP);
+    syscall(SYS_tgkill, syscall(SYS_getpid), syscall(SYS_gettid), SIGSTOP);
     errno = before;
 }
 

@@ -128,8 +128,8 @@ def stops(folder: str, name: str, kind: str, seed: int, torn: int = 1, is_brief:
     Args:
         folder: to work in.
         name, kind: see ``World``.
-        seed: of which writes it is stopped in the middle of.
-        torn: where every so-many-th call writes.
+        seed: which writes it is stopped in the middle of as well …
+        torn: … where every so-many-th call writes.
         is_brief: see ``Looks``.
     """
     world = world_of(Path(folder), name, kind)
