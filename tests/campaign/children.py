@@ -20,6 +20,8 @@ LONGEST = 30.0
 """Seconds in which work must do something; that in which it does next to nothing hangs."""
 _NOTHING = 0.05
 """Seconds of processor time: what looking whether a thread lives takes meanwhile."""
+_PAUSE = 0.0002
+"""Seconds between two looks whether it has stopped."""
 _MOST = 20
 """So many times as long work may take in all."""
 
@@ -77,15 +79,25 @@ class Running:
             return 0.0
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def stops(self) -> Iterator[None]:
-        """Wait until it has stopped itself; let it go on when the next time is asked for, until it ends."""
+    def stops(self, seconds: float = LONGEST) -> Iterator[None]:
+        """Wait until it has stopped itself; let it go on when the next time is asked for, until it ends.
+
+        Where it does neither for so long, it is killed.
+        """
+        until = time.monotonic() + _MOST * seconds
         while True:
-            how = os.waitid(os.P_PID, self.process, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-            if how is None or how.si_code != os.CLD_STOPPED:
+            how = os.waitid(os.P_PID, self.process, os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG)
+            if how is None:
+                if time.monotonic() > until:
+                    self.signal(signal.SIGKILL)
+                time.sleep(_PAUSE)
+                continue
+            if how.si_code != os.CLD_STOPPED:
                 return
             os.waitid(os.P_PID, self.process, os.WSTOPPED)
             yield
             self.signal(signal.SIGCONT)
+            until = time.monotonic() + _MOST * seconds
 
     def end(self, seconds: float = LONGEST) -> Outcome:
         """Wait for its end, and kill it where that does not come: it does nothing for so long, or works ever on.
