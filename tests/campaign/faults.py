@@ -6,8 +6,9 @@ import errno
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tests.campaign.operations import digest, quick
 from tests.campaign.shim import Shim
 from tests.campaign.worlds import World, world_of
 
-__all__ = ["Looks", "ends", "failures", "look", "stops"]
+__all__ = ["Case", "Looks", "ends", "failures", "look", "stops"]
 
 _TOGETHER = 16
 """States that one process looks at where looks are brief."""
@@ -32,6 +33,21 @@ UNCERTAIN = "wholly or not at all"
 def look(world: World) -> str:
     """Return which state a world is in, and see that all works on."""
     return world.look()
+
+
+@dataclass(frozen=True)
+class Case:
+    """What was broken.
+
+    Attributes:
+        how: it was broken, and what came of it.
+        state: that was left, by the name that ``Looks`` has given it.
+        is_wrong: whether that must not be, given which state it is; "wrong" itself never may.
+    """
+
+    how: str
+    state: bytes
+    is_wrong: Callable[[str], bool]
 
 
 class Looks:
@@ -79,10 +95,17 @@ class Looks:
             self._look()
         return self._seen[name]
 
-    def counts(self) -> dict[str, int]:
-        """Return how many states were different, and, if brief, how many of these after opening."""
+    def judged(self, cases: Iterable[Case]) -> dict[str, Any]:
+        """Return how many cases there were, what was seen, and what is wrong."""
+        seen: Counter[str] = Counter()
+        wrong = []
+        for case in cases:
+            found = self[case.state]
+            seen[f"{found.value}"] += 1
+            if found.code != 0 or found.value == "wrong" or case.is_wrong(found.value):
+                wrong.append(f"{self._world.name}, {self._world.kind}, {case.how}; then {found}")
         n_opened = {"different when opened": len(self._known)} if self._is_brief else {}
-        return {"different": len(self._seen) + len(self._waiting), **n_opened}
+        return {"n": seen.total(), "different": len(self._seen), **n_opened, "seen": seen, "wrong": wrong}
 
     def _look(self) -> None:
         states = list(self._waiting.values())
@@ -148,14 +171,14 @@ def stops(folder: str, name: str, kind: str, seed: int, torn: int = 1, is_brief:
         ended = running.end()
         # only now the process is dead, and what its files say of it is known to be stale
         states = [looks.take(copy) for copy in (*copies, world.watched)]
-    found = [looks[state] for state in states]
-    wrong = [f"{name}, {kind}: {ended}"] if ended.code != 0 else []
-    for number, one in enumerate(found):
-        is_back = one.value == "old" and any(before.value == "new" for before in found[:number])
-        if one.code != 0 or one.value == "wrong" or is_back:
-            wrong.append(f"{name}, {kind}, stop {number} of {len(found)}: {one}")
-    seen = Counter(f"{one.value}" for one in found)
-    return {"n": len(found), "n_calls": world.n_calls, **looks.counts(), "seen": seen, "wrong": wrong}
+    assert ended.code == 0, ended
+    values = [looks[state].value for state in states]
+    first = values.index("new") if "new" in values else len(values)
+
+    def case(number: int, state: bytes) -> Case:
+        return Case(f"stop {number} of {len(states)}", state, lambda which: number > first and which == "old")
+
+    return {"n_calls": world.n_calls, **looks.judged(case(*one) for one in enumerate(states))}
 
 
 def ends(
@@ -186,15 +209,10 @@ def ends(
             ended = children.run(broken)
             if is_torn and ended.code == 0:
                 continue  # it was no write
-            cases.append((f"call {n} of {world.n_calls}, torn {is_torn}", ended, looks.take(world.watched)))
-    seen: Counter[str] = Counter()
-    wrong = []
-    for how, ended, state in cases:
-        found = looks[state]
-        seen[f"{found.value}"] += 1
-        if ended.code != 77 or found.code != 0 or found.value == "wrong":
-            wrong.append(f"{name}, {kind}, {how}: {ended}; {found}")
-    return {"n": seen.total(), **looks.counts(), "seen": seen, "wrong": wrong}
+            how = f"call {n} of {world.n_calls}, torn {is_torn}: {ended}"
+            is_other = ended.code != 77
+            cases.append(Case(how, looks.take(world.watched), lambda _, is_other=is_other: is_other))  # type: ignore[misc]
+    return looks.judged(cases)
 
 
 def chosen(n_calls: int, n_at_most: int, seed: int) -> Iterator[int]:
@@ -224,16 +242,11 @@ def failures(
         for n, error, for_good in cases:
             world.reset()
             ended = children.run(lambda n=n, e=error, g=for_good, r=reads: _failing(world, n, e, g, r))  # type: ignore[misc]
-            how = f"{'read' if reads else 'call'} {n} of {n_calls} {errno.errorcode[error]}, for good {for_good}"
-            done.append((how, ended, looks.take(world.watched)))
-    seen: Counter[str] = Counter()
-    wrong = []
-    for how, ended, state in done:
-        found = looks[state]
-        seen[f"{found.value}"] += 1
-        if _is_wrong(ended, found):
-            wrong.append(f"{name}, {kind}, {how}: {ended}; then {found}")
-    return {"n": seen.total(), **looks.counts(), "seen": seen, "wrong": wrong}
+            how = (
+                f"{'read' if reads else 'call'} {n} of {n_calls} {errno.errorcode[error]}, for good {for_good}: {ended}"
+            )
+            done.append(Case(how, looks.take(world.watched), partial(_is_wrong, ended)))
+    return looks.judged(done)
 
 
 def _failing(world: World, n: int, error: int, for_good: bool, reads: bool) -> Any:
@@ -243,10 +256,10 @@ def _failing(world: World, n: int, error: int, for_good: bool, reads: bool) -> A
     return world.attempt(shim, reads=reads)
 
 
-def _is_wrong(ended: children.Outcome, found: children.Outcome) -> bool:
-    if ended.code != 0 or found.code != 0 or found.value == "wrong" or ended.value["which"] == "wrong":
+def _is_wrong(ended: children.Outcome, which: str) -> bool:
+    if ended.code != 0 or ended.value["which"] == "wrong":
         return True
-    message, which = ended.value["error"], found.value
+    message = ended.value["error"]
     if not message:
         return which == "old"  # it said that it was done
     if which == "new":

@@ -10,12 +10,11 @@ from __future__ import annotations
 import contextlib
 import random
 import shutil
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tests.campaign.faults import Looks, look
+from tests.campaign.faults import Case, Looks, look
 from tests.campaign.operations import open_index, state_of
 from tests.campaign.shim import Call
 from tests.campaign.worlds import OperationWorld, World, world_of
@@ -218,16 +217,9 @@ def losses(
         replay.leave(world.watched, fate, chance)
         is_done = n_calls > done
         how = f"state {number}: {fate} after {n_calls} calls, done {is_done}"
-        cases.append((how, is_done, looks.take(world.watched)))
-    seen: Counter[str] = Counter()
-    wrong = []
-    for how, is_done, state in cases:
-        found = looks[state]
-        seen[f"{found.value}"] += 1
-        is_lost = is_done and durability == "full" and found.value == "old"
-        if found.code != 0 or found.value == "wrong" or is_lost:
-            wrong.append(f"{name}, {kind}, {how}: {found}")
-    return {"n": n_states, **looks.counts(), "seen": seen, "wrong": wrong}
+        not_old = is_done and durability == "full"  # it would be lost
+        cases.append(Case(how, looks.take(world.watched), lambda which, no=not_old: no and which == "old"))  # type: ignore[misc]
+    return looks.judged(cases)
 
 
 def _look_at_fast(world: World) -> str:
